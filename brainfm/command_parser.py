@@ -1,0 +1,73 @@
+"""The argument parser of the commands: help that reads well, errors in one line."""
+
+import inspect
+import re
+import sys
+from argparse import ZERO_OR_MORE, Action, RawDescriptionHelpFormatter
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+
+def _plain_types(text: str) -> str:
+    """Write ``<class 'pathlib.Path'>`` as ``path``."""
+    return re.sub(
+        r"<class\s+'(?:\w+\.)*(\w+)'>",
+        lambda found: found[1].lower() if found[1].endswith("Path") else found[1],
+        text,
+    )
+
+
+def _without_nothings(text: str) -> str:
+    """Drop defaults that say nothing, and choices that the option's own column lists."""
+    text = text.replace(" | null", "")
+    text = re.sub(r"type: Literal\[[^]]*\](, )?", "", text)
+    text = re.sub(r"(, )?default: (null|\[\]|)(?=\)$)", "", text)
+    return re.sub(r" \(\)$", "", text)
+
+
+class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+    """Description as written, a usage line that fits, type and default beside every option."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        settings.setdefault("max_help_position", 28)
+        super().__init__(prog, **settings)
+        self._width = min(self._width, 98)
+
+    def _format_usage(
+        self, usage: str | None, actions: Iterable[Action], groups: Any, prefix: str | None
+    ) -> str:
+        """Name what must be given; the rest is "[options]", described below."""
+        needed = [a for a in actions if a.required or not a.option_strings]
+        text: str = super()._format_usage(usage, needed, [], prefix)
+        return text.replace(self._prog, f"{self._prog} [options]", 1)
+
+    def _expand_help(self, action: Action) -> str:
+        text = _without_nothings(_plain_types(super()._expand_help(action)))
+        # argparse calls a positional that may be empty "required".
+        return text.replace("(required, ", "(") if action.nargs == ZERO_OR_MORE else text
+
+
+class CommandParser(ArgumentParser):
+    """A jsonargparse parser whose errors are one line and exit status 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what was wrong with the command line and exit with status 2."""
+        text = " ".join(_plain_types(message).split())
+        text = re.sub(r'^Parser key "([^"]+)":', r"--\1:", text).rstrip(".")
+        print(f"{self.prog}: {text}. See '{self.prog} --help'.", file=sys.stderr)
+        raise SystemExit(2) from ex
+
+
+def command_parser(name: str, module: ModuleType) -> CommandParser:
+    """Build the parser of a command; its description is the module's docstring as written."""
+    docstring = inspect.cleandoc(module.__doc__ or "")
+    parser = CommandParser(
+        prog=f"brainfm {name}",
+        description=docstring.replace("``", "'").replace("::\n", ":\n"),
+        formatter_class=HelpFormatter,
+    )
+    module.add_arguments(parser)
+    return parser

@@ -1,0 +1,1 @@
+"""Presets: flat YAML files, one per stage and size."""

@@ -1,0 +1,1 @@
+"""Stage 3: decode from features of a pretrained model."""

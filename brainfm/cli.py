@@ -101,6 +101,10 @@ def error_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     text = " ".join(str(error).split())
+    if isinstance(error, ValueError) and "=" in text:
+        from brainfm.read_arguments import spell_for_command_line
+
+        return spell_for_command_line(text)
     if isinstance(error, ValueError | OSError | ImportError | RuntimeError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -252,3 +252,12 @@ def test_every_command_has_help_with_an_example(
     usage, _, body = capsys.readouterr().out.partition("\n\n")
     assert f"brainfm {name}" in usage
     assert f"brainfm {name} " in body, "the module's docstring shows no example"
+
+
+def test_options_in_messages_are_spelled_for_the_command_line() -> None:
+    from brainfm.read_arguments import spell_for_command_line
+
+    text = "give position_unit='mm' or montage= (a name), or unit='mV as uV', head_transform=FILE"
+    assert spell_for_command_line(text) == (
+        "give --position-unit mm or --montage (a name), or --unit 'mV as uV', --head-transform FILE"
+    )

@@ -1,0 +1,192 @@
+"""All sources into one corpus: lock, progress, failures, duplicates, closing table."""
+
+import os
+import sys
+from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from brainfm.atomic import remove_leftovers, write_text_atomic
+from brainfm.corpus import CORPUS_FILE, create_corpus
+from brainfm.corpus_file import RECORDINGS_FOLDER
+from brainfm.corpus_index import open_index, write_index
+from brainfm.preparation import SOURCES_FOLDER, Job, Outcome
+from brainfm.preparation_progress import Progress
+from brainfm.preparation_workers import work
+from brainfm.processing import ProcessingConfig
+from brainfm.recording_info import RecordingInfo
+from brainfm.sources import Source
+
+FAILURES_FILE = "failures.tsv"
+DUPLICATES_FILE = "duplicates.tsv"
+LOCK_FILE = ".prepare.lock"
+LISTED = 20
+"""Lines of a list on the screen; the rest is in its file."""
+
+
+def prepare_corpus(
+    folder: Path,
+    sources: list[Source],
+    config: ProcessingConfig,
+    *,
+    n_jobs: int = 1,
+    dask: str | None = None,
+    strict: bool = False,
+    redo_changed: bool = False,
+) -> int:
+    """Prepare all sources that are not in the corpus yet; return the exit status.
+
+    Parameters
+    ----------
+    folder
+        The corpus, made if missing.
+    sources
+        What to prepare, ids unique.
+    config
+        Settings; those of the corpus where it exists.
+    n_jobs
+        Processes on this machine; -1 for one per core.
+    dask
+        Address of a Dask scheduler, instead of processes.
+    strict
+        Stop at the first failure.
+    redo_changed
+        Prepare again what changed since it was prepared.
+
+    Raises
+    ------
+    ValueError
+        Other settings than the corpus has, two sources of one name, a failure under ``strict``.
+    OSError
+        A folder that cannot be written, a full disk, another process at work on the corpus.
+    """
+    from filelock import FileLock, Timeout
+
+    repeated = [name for name, n in Counter(source.id for source in sources).items() if n > 1]
+    if repeated:
+        paths = [str(source.path) for source in sources if source.id == repeated[0]]
+        raise ValueError(
+            f"{' and '.join(paths)} would both be {repeated[0]} in the corpus; give each data set "
+            "its own --dataset NAME"
+        )
+    folder = folder.absolute()
+    _check_folder(folder)
+    try:
+        with FileLock(folder / LOCK_FILE, timeout=0):
+            digest = create_corpus(folder, config.settings())
+            for name in (".", RECORDINGS_FOLDER, SOURCES_FOLDER):
+                remove_leftovers(folder / name)
+            job = Job(folder=folder, config=config, config_digest=digest, redo_changed=redo_changed)
+            sources = [replace(source, path=source.path.absolute()) for source in sources]
+            return _run(job, sources, n_jobs=n_jobs, dask=dask, strict=strict)
+    except Timeout:
+        raise OSError(
+            f"{folder}: another 'brainfm prepare' is at work on this corpus; wait for it or choose "
+            "another folder"
+        ) from None
+
+
+def _check_folder(folder: Path) -> None:
+    """Make the corpus folder and see that it is one, or may become one, and can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe.{os.getpid()}.tmp"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except FileExistsError:
+        raise OSError(f"{folder}: is a file; --out needs a folder") from None
+    except OSError as error:
+        raise OSError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another --out"
+        ) from error
+    own = {RECORDINGS_FOLDER, SOURCES_FOLDER}
+    strange = sorted(p.name for p in folder.iterdir() if p.name[0] != "." and p.name not in own)
+    if strange and not (folder / CORPUS_FILE).exists():
+        raise ValueError(
+            f"{folder}: holds other things than a corpus ({', '.join(strange[:3])}); give a new or "
+            "empty folder"
+        )
+
+
+def _run(job: Job, sources: list[Source], *, n_jobs: int, dask: str | None, strict: bool) -> int:
+    outcomes: list[Outcome] = []
+    try:
+        with Progress(sources) as progress:
+            for outcome in work(job, sources, n_jobs=n_jobs, dask=dask):
+                outcomes.append(outcome)
+                progress.add(outcome)
+                if strict and outcome.status == "failed":
+                    raise ValueError(f"{outcome.path}: {outcome.reason} (--strict stops here)")
+    except BaseException:
+        # What is whole stays usable, whatever stopped the run; a full disk may prevent even that.
+        with suppress(OSError):
+            write_failures(job.folder, outcomes)
+            write_index(job.folder)
+        raise
+    write_failures(job.folder, outcomes)
+    write_index(job.folder)
+    return _report(job.folder, outcomes)
+
+
+def write_failures(folder: Path, outcomes: list[Outcome]) -> None:
+    """Bring ``failures.tsv`` up to date: sources that were not tried this time stay as they are."""
+    path = folder / FAILURES_FILE
+    tried = {outcome.id for outcome in outcomes}
+    rows: dict[str, tuple[str, ...]] = {
+        o.id: (o.id, o.path, o.reason) for o in outcomes if o.status == "failed"
+    }
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+            old = tuple(line.split("\t"))
+            if len(old) == 3 and old[0] not in tried:
+                rows[old[0]] = old
+    _write_table(path, ("id", "source", "reason"), sorted(rows.values()))
+
+
+def _write_table(path: Path, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    lines = ["\t".join(" ".join(cell.split()) for cell in row) for row in [header, *rows]]
+    write_text_atomic(path, "\n".join(lines) + "\n")
+
+
+def duplicates(infos: list[RecordingInfo]) -> list[list[RecordingInfo]]:
+    """Return groups of recordings with the same samples, whatever they are called."""
+    groups: dict[str, list[RecordingInfo]] = defaultdict(list)
+    for info in infos:
+        groups[info.signal_digest].append(info)
+    return sorted((g for g in groups.values() if len(g) > 1), key=lambda group: group[0].id)
+
+
+def _report(folder: Path, outcomes: list[Outcome]) -> int:
+    """Print what happened and where everything is; return the exit status."""
+    infos = list(open_index(folder)[1])
+    groups = duplicates(infos)
+    header = ("signal_digest", "id", "dataset", "subject", "source")
+    rows: list[tuple[str, ...]] = [
+        (info.signal_digest, info.id, info.dataset, info.subject, info.source)
+        for group in groups
+        for info in group
+    ]
+    _write_table(folder / DUPLICATES_FILE, header, rows)
+    for status, words in (("prepared", "prepared now"), ("kept", "prepared before")):
+        of_status = [o for o in outcomes if o.status == status]
+        hours = sum(o.duration for o in of_status) / 3600
+        if of_status:
+            print(f"{words:<16} {len(of_status):>7} recordings {hours:>9.2f} h")
+    broken = sorted((o for o in outcomes if o.status == "failed"), key=lambda o: o.path)
+    if broken:
+        print(f"{'failed':<16} {len(broken):>7} recordings, see {folder / FAILURES_FILE}")
+    for outcome in broken[:LISTED]:
+        print(f"  {outcome.path}: {outcome.reason}")
+    if groups:
+        n = sum(len(group) - 1 for group in groups)
+        print(f"{'same samples':<16} {n:>7} recordings, see {folder / DUPLICATES_FILE}")
+    for group in groups[:LISTED]:
+        print(f"  {' = '.join(info.id for info in group)}")
+    hours = sum(info.duration for info in infos) / 3600
+    print(f"{'corpus':<16} {len(infos):>7} recordings {hours:>9.2f} h in {folder}")
+    sys.stdout.flush()
+    return 1 if broken else 0

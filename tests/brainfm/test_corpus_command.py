@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from brainfm.cli import main
+from brainfm.corpus_file import recording_path
+
+
+@pytest.fixture
+def folder(tmp_path, make_small_corpus):
+    return make_small_corpus(tmp_path / "corpus", n_seconds_each=2)
+
+
+def test_info_counts(folder, capsys):
+    assert main(["corpus", "info", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "set0" in out
+    assert "mag" in out
+    assert "digest" in out
+
+
+def test_verify_exit_status(folder, capsys):
+    assert main(["corpus", "verify", str(folder)]) == 0
+    assert "11 files" in capsys.readouterr().out
+    path = recording_path(folder, "rec5")
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 16
+    path.write_bytes(bytes(content))
+    assert main(["corpus", "verify", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "recordings/rec5.h5: damaged" in out
+    assert "1 wrong" in out
+
+
+def test_split_then_audit(folder, capsys):
+    command = ["corpus", "split", str(folder), "--fractions", "train=0.5", "test=0.5"]
+    assert main(command) == 0
+    manifest = (folder / "split.json").read_bytes()
+    assert main(command) == 0
+    assert (folder / "split.json").read_bytes() == manifest
+    assert main(["corpus", "audit", str(folder)]) == 0
+    assert "share nothing" in capsys.readouterr().out
+    content = json.loads(manifest)
+    content["sides"]["test"].append(content["sides"]["train"][0])
+    (folder / "split.json").write_text(json.dumps(content))
+    assert main(["corpus", "audit", str(folder)]) == 1
+    assert "is on sides train" in capsys.readouterr().out
+
+
+def test_split_by_data_set_with_its_own_fractions(folder):
+    out = folder / "by_set.json"
+    command = ["corpus", "split", str(folder), "--by", "dataset", "--dataset-fractions"]
+    assert main([*command, "set0:test=1", "set1:train=1", "--out", str(out)]) == 0
+    sides = json.loads(out.read_text())["sides"]
+    assert {entry["dataset"] for entry in sides["test"]} == {"set0"}
+    assert {entry["dataset"] for entry in sides["train"]} == {"set1"}
+
+
+def test_index_is_made_again(folder):
+    expected = (folder / "index.h5").read_bytes()
+    (folder / "index.h5").unlink()
+    assert main(["corpus", "info", str(folder)]) == 1
+    assert main(["corpus", "index", str(folder)]) == 0
+    assert (folder / "index.h5").read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "nowhere"], "is not a corpus"),
+        (["audit", "CORPUS"], "'brainfm corpus split' makes one"),
+        (["split", "CORPUS", "--fractions", "train"], "takes SIDE=SHARE"),
+        (["split", "CORPUS", "--hold-out-device", "Muse"], "no devices ['Muse']"),
+        (["split", "CORPUS", "--by", "nose"], "by must be one of"),
+    ],
+)
+def test_errors_are_one_line(folder, capsys, arguments, message):
+    arguments = [str(folder) if a == "CORPUS" else a for a in arguments]
+    assert main(["corpus", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -1,0 +1,37 @@
+"""Where latent frames lie in time.
+
+Shapes: W windows, P frames a window.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from brainfm.brain_tokenizer import TokenizerConfig
+
+
+def n_windows(n_times: int, length: int, stride: int) -> int:
+    """Return the windows of ``length`` samples every ``stride`` that cover ``n_times`` samples.
+
+    The last may reach past the end.
+    """
+    return max(1, math.ceil((n_times - length) / stride) + 1)
+
+
+def n_frames(n_times: int, cfg: "TokenizerConfig") -> int:
+    """Return the latent frames of ``n_times`` samples that begin before the end."""
+    last = n_windows(n_times, cfg.window, cfg.stride) - 1
+    rest = n_times - last * cfg.stride
+    return last * cfg.frames_per_window + min(cfg.frames_per_window, math.ceil(rest / cfg.hop))
+
+
+def frame_times(first: int, stop: int, cfg: "TokenizerConfig") -> NDArray[np.float64]:
+    """Return the centres of frames ``first`` to ``stop``, (stop - first,) seconds.
+
+    Frames are numbered window after window; overlapping windows cover the same time twice.
+    """
+    window, within = np.divmod(np.arange(first, stop), cfg.frames_per_window)
+    return (window * cfg.stride + (within + 0.5) * cfg.hop) / cfg.sfreq

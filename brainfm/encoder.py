@@ -1,0 +1,254 @@
+"""Codes and features of recordings from a checkpoint: what most users need of brainfm.
+
+Shapes: C sensors, T samples, P latent frames, N sources, Q quantizers, D width.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from brainfm.brain_tokenizer import Sensors
+from brainfm.checkpoints import BrainModel, load_checkpoint
+from brainfm.code_times import frame_times, n_frames
+from brainfm.processing import Processed, process
+from brainfm.recordings import (
+    ReadOptions,
+    Recording,
+    read_recordings,
+    recording_from_array,
+    recording_from_raw,
+    recordings_from_epochs,
+)
+from brainfm.sensors import SensorArray
+from brainfm.window_stream import Standardised, regroup, window_batches
+
+CHANNEL_WINDOWS = 1024
+"""Channels x windows that go through the tokenizer at once: bounds memory, not the result."""
+
+
+class Codes(NamedTuple):
+    """Codes of one recording.
+
+    ``values`` (P, N, Q) uint16; ``times`` (P,) seconds from the first sample, centres of frames.
+    """
+
+    values: NDArray[np.uint16]
+    times: NDArray[np.float64]
+
+
+class Features(NamedTuple):
+    """Features of one recording.
+
+    ``values`` (P, N, D) float32, unit length along D; ``times`` (P,) seconds from the first sample,
+    centres of frames.
+    """
+
+    values: NDArray[np.float32]
+    times: NDArray[np.float64]
+
+
+class Encoder(nn.Module):
+    """A trained model as a function of recordings; deterministic.
+
+    Parameters
+    ----------
+    model
+        Tokenizer, with or without masked model.
+    """
+
+    def __init__(self, model: BrainModel) -> None:
+        super().__init__()
+        self.model = model.eval()
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "Encoder":
+        """Load a checkpoint folder; see :func:`brainfm.from_pretrained`."""
+        return cls(load_checkpoint(folder))
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights are."""
+        return self.model.tokenizer.gather.queries.device
+
+    def tokenize(self, data: Any, options: ReadOptions | None = None) -> Codes | list[Codes]:
+        """Return the codes of a recording.
+
+        Parameters
+        ----------
+        data
+            ``mne.io.Raw``, ``mne.Epochs``, a file, ``(array, sfreq, SensorArray)`` with the array
+            (C, T) in V, T or T/m, or a :class:`~brainfm.recordings.Recording`.
+        options
+            How to read it: montage, units, channels.
+
+        Returns
+        -------
+        Codes or list of Codes
+            A list, one for each epoch, if ``data`` is Epochs.
+        """
+        return _each(data, options, self._tokenize)
+
+    def encode(
+        self, data: Any, options: ReadOptions | None = None, *, layer: int = -2
+    ) -> Features | list[Features]:
+        """Return the features of a recording.
+
+        Parameters
+        ----------
+        data, options
+            As for :meth:`tokenize`.
+        layer
+            0 is the input of the masked model, -1 its last block; -2 the block before.
+
+        Returns
+        -------
+        Features or list of Features
+            A list, one for each epoch, if ``data`` is Epochs.
+        """
+        return _each(data, options, lambda recording: self._encode(recording, layer))
+
+    def code_blocks(self, processed: Standardised) -> Iterator[NDArray[np.uint16]]:
+        """Yield the codes of a processed recording in order, (P, N, Q) blocks of whole windows."""
+        cfg = self.model.tokenizer.cfg
+        order = canonical_order(processed.sensors, processed.good)
+        sensors = processed.sensors.select(order)
+        self._check_types(sensors)
+        batch_windows = max(1, CHANNEL_WINDOWS // len(sensors))
+        total, done = n_frames(processed.n_times, cfg), 0
+        with torch.inference_mode():
+            embedded = self.embed(sensors)
+            for x in window_batches(processed, order, cfg.window, cfg.stride, batch_windows):
+                z = self.model.tokenizer.encode(x.to(self.device).unsqueeze(0), embedded)
+                codes = self.model.tokenizer.quantizer(z).codes
+                block = rearrange(codes, "1 n p q -> p n q").cpu().numpy().astype(np.uint16)
+                block = block[: total - done]
+                done += len(block)
+                yield block
+
+    def feature_blocks(
+        self, processed: Standardised, *, layer: int = -2
+    ) -> Iterator[tuple[Features, NDArray[np.uint16]]]:
+        """Yield features and codes of a processed recording, a block per stretch of context."""
+        masked = self.model.masked_model
+        if masked is None:
+            raise ValueError(
+                "this checkpoint holds a tokenizer only, which gives codes (tokenize) and no "
+                "features; export a pretraining run to get features"
+            )
+        cfg = self.model.tokenizer.cfg
+        context = context_frames(self.model.record.training, cfg.frames_per_window)
+        begin = 0
+        with torch.inference_mode():
+            for codes in regroup(self.code_blocks(processed), context):
+                inputs = torch.from_numpy(codes.astype(np.int64)).to(self.device)
+                values = masked.features(rearrange(inputs, "p n q -> 1 n p q"), layer)
+                features = rearrange(values, "1 n p d -> p n d").float().cpu().numpy()
+                yield Features(features, frame_times(begin, begin + len(codes), cfg)), codes
+                begin += len(codes)
+
+    def process(self, recording: Recording) -> Processed:
+        """Prepare a recording as the model's training data was."""
+        return process(recording, self.model.record.processing)
+
+    def embed(self, sensors: SensorArray) -> Sensors:
+        """Embed a sensor array for the tokenizer, batch axis of one."""
+
+        def tensor(values: NDArray[Any], dtype: torch.dtype) -> Tensor:
+            return torch.from_numpy(values).to(self.device, dtype).unsqueeze(0)
+
+        return self.model.tokenizer.embed_sensors(
+            tensor(sensors.positions, torch.float32),
+            tensor(sensors.orientations, torch.float32),
+            tensor(sensors.codes, torch.int64),
+            torch.ones(1, len(sensors), dtype=torch.bool, device=self.device),
+        )
+
+    def _tokenize(self, recording: Recording) -> Codes:
+        values = np.concatenate(list(self.code_blocks(self.process(recording))))
+        return Codes(values, frame_times(0, len(values), self.model.tokenizer.cfg))
+
+    def _encode(self, recording: Recording, layer: int) -> Features:
+        processed = self.process(recording)
+        blocks = [block for block, _ in self.feature_blocks(processed, layer=layer)]
+        return Features(
+            np.concatenate([block.values for block in blocks]),
+            np.concatenate([block.times for block in blocks]),
+        )
+
+    def _check_types(self, sensors: SensorArray) -> None:
+        known = self.model.tokenizer.cfg.types
+        foreign = sorted(set(sensors.types.tolist()) - set(known))
+        if foreign:
+            raise ValueError(
+                f"this model takes {', '.join(known)}; the recording also has {', '.join(foreign)} "
+                "channels: exclude them"
+            )
+        if len(sensors) == 0:
+            raise ValueError("no usable channel is left")
+
+
+def from_pretrained(folder: str | Path) -> Encoder:
+    """Load a model from a checkpoint folder.
+
+    Parameters
+    ----------
+    folder
+        What ``brainfm export`` wrote.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Not a checkpoint folder, damaged, or not fitting its own configuration.
+    """
+    return Encoder.from_pretrained(folder)
+
+
+def canonical_order(sensors: SensorArray, good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the good sensors in an order that follows from what they are, not from the file.
+
+    Sums over sensors are rounded in the order of the sensors; with this one, the same recording
+    gives the same bytes however its channels are ordered.
+    """
+    keys = np.concatenate([sensors.orientations, sensors.positions, sensors.codes[:, None]], axis=1)
+    order = np.lexsort(keys.T)
+    return order[good[order]].astype(np.int64)
+
+
+def recordings_of(data: Any, options: ReadOptions | None = None) -> tuple[list[Recording], bool]:
+    """Return ``data`` as recordings, and whether they are epochs of one."""
+    import mne
+
+    if isinstance(data, Recording):
+        return [data], False
+    if isinstance(data, mne.io.BaseRaw):
+        return [recording_from_raw(data, options)], False
+    if isinstance(data, mne.BaseEpochs):
+        return recordings_from_epochs(data, options), True
+    if isinstance(data, (str, Path)):
+        recordings = read_recordings(data, options)
+        return recordings, len(recordings) > 1
+    if isinstance(data, tuple) and len(data) == 3:
+        array, sfreq, sensors = data
+        return [recording_from_array(array, sfreq, sensors)], False
+    raise ValueError(
+        f"cannot encode {type(data).__name__}; give an mne Raw or Epochs, a file, or "
+        "(array, sfreq, SensorArray)"
+    )
+
+
+def _each(data: Any, options: ReadOptions | None, function: Any) -> Any:
+    recordings, are_epochs = recordings_of(data, options)
+    results = [function(recording) for recording in recordings]
+    return results if are_epochs else results[0]
+
+
+def context_frames(training: dict[str, Any], frames_per_window: int) -> int:
+    """Return the frames the masked model was trained on at once, in whole windows."""
+    frames = int(training.get("context_frames", 15 * frames_per_window))
+    return max(1, frames // frames_per_window) * frames_per_window

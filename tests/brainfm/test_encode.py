@@ -1,0 +1,122 @@
+"""The encode command: what it writes, and one line where it cannot."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from brainfm.checkpoints import save_checkpoint
+from brainfm.cli import main
+from brainfm.encoder import Encoder
+from brainfm.samples import sample_paths
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_model, tmp_path_factory):
+    return save_checkpoint(tiny_model(), tmp_path_factory.mktemp("checkpoint"))
+
+
+def test_file_holds_what_the_encoder_returns(checkpoint, tmp_path, capsys):
+    muse = next(path for path in sample_paths() if path.name == "muse.edf")
+    out = tmp_path / "new" / "features.h5"
+    assert main(["encode", str(checkpoint), str(muse), "--out", str(out)]) == 0
+    encoder = Encoder.from_pretrained(checkpoint)
+    features, codes = encoder.encode(muse), encoder.tokenize(muse)
+    with h5py.File(out) as file:
+        assert np.array_equal(file["values"], features.values)
+        assert np.array_equal(file["times"], features.times)
+        assert np.array_equal(file["codes"], codes.values)
+        assert file["codes"].dtype == np.uint16
+    assert str(features.values.shape) in capsys.readouterr().out
+
+
+def test_the_same_bytes_twice(checkpoint, tmp_path):
+    muse = str(next(path for path in sample_paths() if path.name == "muse.edf"))
+    for name in ("a.h5", "b.h5"):
+        assert main(["encode", str(checkpoint), muse, "--out", str(tmp_path / name)]) == 0
+    with h5py.File(tmp_path / "a.h5") as a, h5py.File(tmp_path / "b.h5") as b:
+        assert a["values"][()].tobytes() == b["values"][()].tobytes()
+
+
+def test_epochs_get_a_leading_axis(checkpoint, tmp_path):
+    import mne
+
+    raw = mne.io.read_raw(sample_paths("unseen")[0], verbose="error")
+    epochs = mne.make_fixed_length_epochs(raw, duration=2.0, verbose="error")[:3]
+    epochs.save(tmp_path / "three-epo.fif", verbose="error")
+    out = tmp_path / "features.h5"
+    assert (
+        main(["encode", str(checkpoint), str(tmp_path / "three-epo.fif"), "--out", str(out)]) == 0
+    )
+    with h5py.File(out) as file:
+        # Two seconds are 512 samples, 16 frames of 32.
+        assert file["values"].shape[:2] == (3, 16)
+        assert file["times"].shape == (16,)
+
+
+def test_failure_is_one_line_and_leaves_nothing(checkpoint, tmp_path, capsys):
+    broken = tmp_path / "broken.edf"
+    broken.write_bytes(b"0       " + b"\0" * 100)
+    out = tmp_path / "features.h5"
+    assert main(["encode", str(checkpoint), str(broken), "--out", str(out)]) == 1
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1
+    assert "broken.edf" in error
+    assert list(tmp_path.glob("*features*")) == []
+
+
+RECORDINGS = (
+    ".fif",
+    ".edf",
+    ".bdf",
+    ".gdf",
+    ".set",
+    ".vhdr",
+    ".con",
+    ".sqd",
+    ".nedf",
+    ".ds",
+    ".mff",
+)
+OPTIONS = {
+    "ssvep/**/*_raw.fif": ["--position-unit", "mm", "--unit", "mV"],
+    "ssvep/**/*.gdf": ["--unit", "mV as uV"],
+    "eeglab/test.bdf": ["--montage", "biosemi128"],
+    "formats/test_reduced.edf": ["--montage", "biosemi256", "--unplaced", "drop"],
+    "formats/nyu_157ch_5s.sqd": ["--head-transform", "device"],
+    "formats/141027_cropped_90Hz_raw.fif": ["--head-transform", "device"],
+}
+"""What the message of each refused file offers."""
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_every_real_recording_is_encoded_or_refused_in_one_line(
+    checkpoint, shared_data: Path, tmp_path, capsys
+):
+    mended = {path: opts for glob, opts in OPTIONS.items() for path in shared_data.glob(glob)}
+    inside = [p for p in shared_data.rglob("*") if p.suffix in (".ds", ".mff")]
+    written = refused = 0
+    for path in sorted(shared_data.rglob("*")):
+        if path.suffix not in RECORDINGS or any(folder in path.parents for folder in inside):
+            continue
+        out = tmp_path / "features.h5"
+        status = main(["encode", str(checkpoint), str(path), "--out", str(out)])
+        errors = [e for e in capsys.readouterr().err.splitlines() if e.startswith("brainfm encode")]
+        if path in mended:
+            assert status == 1, path
+            assert any(word in errors[0] for word in mended[path] if word.startswith("--")), errors
+            status = main(["encode", str(checkpoint), str(path), "--out", str(out), *mended[path]])
+            errors = capsys.readouterr().err.splitlines()
+        if status == 0:
+            with h5py.File(out) as file:
+                assert np.isfinite(file["values"][()]).all(), path
+            out.unlink()
+            written += 1
+        else:
+            assert len([e for e in errors if e.startswith("brainfm encode")]) == 1, (path, errors)
+            refused += 1
+    assert written >= 30
+    # FIF files of events hold no signal.
+    assert refused >= 14

@@ -1,0 +1,1 @@
+"""Stage 2: train the masked model on codes."""

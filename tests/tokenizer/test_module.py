@@ -1,0 +1,184 @@
+"""Stage 1 through the Trainer: it learns, validates without chance, and exports what it trained."""
+
+import pytest
+import torch
+from brainfm.tokenizer.data import WindowData
+from brainfm.tokenizer.module import TokenizerModule
+from lightning import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from brainfm.checkpoints import load_checkpoint
+from brainfm.export import export_run
+from brainfm.objective import ObjectiveConfig
+from brainfm.optimisation import OptimizerConfig
+
+
+@pytest.fixture(scope="module")
+def corpus(noise_corpus, tmp_path_factory):
+    return noise_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture
+def module(tokenizer_config):
+    def make(seed=0, **changes):
+        torch.manual_seed(seed)
+        settings = {
+            "model": tokenizer_config(),
+            "objective": ObjectiveConfig(),
+            "optimizer": OptimizerConfig(lr=1e-3, warmup_steps=2),
+            "quantize_after": 3,
+        }
+        return TokenizerModule(**(settings | changes))
+
+    return make
+
+
+def data(corpus):
+    return WindowData(str(corpus), window_s=1.0, channel_seconds=40.0)
+
+
+def trainer(folder, steps=6, **settings):
+    keep = ModelCheckpoint(dirpath=folder / "checkpoints", filename="best", save_last=True)
+    return Trainer(
+        accelerator="cpu",
+        max_steps=steps,
+        default_root_dir=folder,
+        callbacks=[keep],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **settings,
+    )
+
+
+def evaluation_batch(corpus):
+    loaded = data(corpus)
+    loaded.trainer = trainer(corpus)
+    return next(iter(loaded.val_dataloader()))
+
+
+def test_what_was_trained_is_what_is_exported(corpus, module, tmp_path):
+    stage = module()
+    start = {name: p.clone() for name, p in stage.tokenizer.named_parameters()}
+    trainer(tmp_path / "run").fit(stage, datamodule=data(corpus))
+    moved = {
+        name for name, p in stage.tokenizer.named_parameters() if not torch.equal(p, start[name])
+    }
+    assert len(moved) > 0.95 * len(start)
+    assert stage.tokenizer.quantizer.initialised
+    export_run(tmp_path / "run", tmp_path / "out")
+    loaded = load_checkpoint(tmp_path / "out")
+    batch = evaluation_batch(corpus)
+    stage.eval()
+    with torch.no_grad():
+        expected = stage(batch)
+        tokenizer = loaded.tokenizer
+        sensors = tokenizer.embed_sensors(
+            batch.positions, batch.orientations, batch.types, batch.mask
+        )
+        found = tokenizer(tokenizer.cut(batch.x, 0.0), sensors, sensors)
+    torch.testing.assert_close(found.waveform, expected.waveform, atol=1e-6, rtol=0)
+    assert torch.equal(found.quantized.codes, expected.quantized.codes)
+
+
+def test_the_export_says_what_it_was_trained_on(corpus, module, tmp_path):
+    source = data(corpus)
+    trainer(tmp_path / "run").fit(module(), datamodule=source)
+    record = export_run(tmp_path / "run", tmp_path / "out").record
+    assert record.masked_model is None
+    assert record.processing == source.processing
+    trained = record.training["tokenizer"]
+    assert trained["steps"] == 6
+    assert trained["recordings"] == 3
+    assert trained["corpus_digest"] == source.corpus.digest
+    assert trained["split_digest"] == source.split.digest
+    assert trained["datasets"] == ["noise (licence unknown)"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert source.corpus.digest in card
+
+
+def test_validation_has_no_chance_in_it(corpus, module, tmp_path):
+    stage = module()
+    runner = trainer(tmp_path)
+    runner.fit(stage, datamodule=data(corpus))
+    results = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        results.append(runner.validate(stage, datamodule=data(corpus), verbose=False)[0])
+    assert results[0] == results[1]
+    logged = results[0]
+    assert {"validation/loss", "validation/error", "validation/correlation"} <= set(logged)
+    assert {"validation/correlation_eeg", "validation/correlation_mag"} <= set(logged)
+    assert "validation/correlation_planar" not in logged
+    assert 0 < logged["validation/usage_0"] <= 1
+    assert logged["validation/error_of_zero"] > 0
+
+
+def test_the_seed_decides_the_run(corpus, module, tmp_path):
+    ends = []
+    for run, seed in (("a", 0), ("b", 0), ("c", 1)):
+        stage = module(seed)
+        torch.manual_seed(seed)
+        trainer(tmp_path / run, steps=4).fit(stage, datamodule=data(corpus))
+        ends.append(stage.tokenizer.gather.queries.detach().clone())
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+def test_the_loss_falls(corpus, module, tmp_path):
+    stage = module(optimizer=OptimizerConfig(lr=5e-3, warmup_steps=2), quantize_after=1000)
+    runner = trainer(tmp_path, steps=25)
+    before = trainer(tmp_path).validate(stage, datamodule=data(corpus), verbose=False)[0]
+    runner.fit(stage, datamodule=data(corpus))
+    after = runner.validate(stage, datamodule=data(corpus), verbose=False)[0]
+    assert after["validation/loss"] < before["validation/loss"]
+
+
+def test_codebooks_come_in_when_they_are_due(corpus, module, tmp_path):
+    early = module(quantize_after=50)
+    trainer(tmp_path / "early", steps=2).fit(early, datamodule=data(corpus))
+    assert not early.tokenizer.quantizer.initialised
+    with pytest.raises(ValueError, match="codebooks have not been set yet; train past"):
+        export_run(tmp_path / "early", tmp_path / "out")
+    at_once = module(quantize_after=0)
+    trainer(tmp_path / "at_once", steps=1).fit(at_once, datamodule=data(corpus))
+    assert at_once.tokenizer.quantizer.initialised
+
+
+def test_a_run_continues_from_its_checkpoint(corpus, module, tmp_path):
+    stage = module()
+    trainer(tmp_path, steps=4).fit(stage, datamodule=data(corpus))
+    resumed = module(seed=9)
+    runner = trainer(tmp_path, steps=7)
+    last = str(tmp_path / "checkpoints" / "last.ckpt")
+    runner.fit(resumed, datamodule=data(corpus), ckpt_path=last, weights_only=True)
+    assert runner.global_step == 7
+    assert resumed.tokenizer.quantizer.initialised
+
+
+def test_a_window_with_one_channel_trains(module, corpus):
+    batch = evaluation_batch(corpus)
+    mask = torch.zeros_like(batch.mask)
+    mask[:, 0] = True
+    batch = batch._replace(mask=mask)
+    stage = module(quantize_after=10**6).train()
+    stage.log = stage.log_dict = lambda *args, **kwargs: None
+    loss = stage.training_step(batch, 0)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in stage.parameters() if p.grad is not None)
+    assert stage.tokenizer.encoder.layers[0].conv.bias.grad.any()
+
+
+def test_an_export_without_a_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no checkpoints/last.ckpt"):
+        export_run(tmp_path, tmp_path / "out")
+    with pytest.raises(ValueError, match="'last' or 'best', got 'first'"):
+        export_run(tmp_path, tmp_path / "out", which="first")
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_impossible_settings_are_refused(module, share):
+    with pytest.raises(ValueError, match="hidden_channels must lie in"):
+        module(hidden_channels=share)

@@ -1,6 +1,6 @@
 """Sensor geometry: where each channel measures, in which direction, and what.
 
-Shapes: C sensors. Units: metres, head coordinates (MNE's ``head`` frame: right, anterior, superior).
+Shapes: C sensors. Units: metres, head coordinates (MNE's ``head``: right, anterior, superior).
 """
 
 from dataclasses import dataclass
@@ -93,7 +93,9 @@ class SensorArray:
             bad = ~np.isfinite(getattr(self, field)).all(axis=1)
             if bad.any():
                 listed = [self.names[i] for i in np.flatnonzero(bad)[:5]]
-                raise ValueError(f"{field} of {int(bad.sum())} sensors are not finite, e.g. {listed}")
+                raise ValueError(
+                    f"{field} of {int(bad.sum())} sensors are not finite, e.g. {listed}"
+                )
         norms = np.linalg.norm(self.orientations, axis=1)
         expected = np.array([float(SENSOR_TYPES[t].oriented) for t in self.types.tolist()])
         wrong = np.abs(norms - expected) > 1e-3

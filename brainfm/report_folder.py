@@ -1,0 +1,168 @@
+"""The folder a report is about: which parts it has, opened when they are asked for.
+
+Layout, any part may be missing: ``corpus/`` (with ``split.json``), ``tokenizer/`` and ``pretrain/``
+(training runs), ``tokenizer-checkpoint/`` and ``checkpoint/`` (exported), ``codes/``,
+``features.h5``.
+"""
+
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from brainfm.checkpoints import read_config
+from brainfm.codes import CodeCorpus
+from brainfm.corpus import Corpus
+from brainfm.encoder import Encoder
+from brainfm.recording_info import RecordingInfo
+from brainfm.report_style import label_of
+from brainfm.sensors import SENSOR_TYPES
+from brainfm.splits import Split
+from brainfm.training_log import TrainingLog, read_training_log
+
+PARTS = MappingProxyType(
+    {
+        "corpus": "prepared recordings (brainfm prepare)",
+        "corpus/split.json": "which recordings are held out (brainfm corpus split)",
+        "tokenizer": "training run of the tokenizer (brainfm tokenizer fit)",
+        "tokenizer-checkpoint": "the tokenizer (brainfm export)",
+        "codes": "codes of all recordings (brainfm codes)",
+        "pretrain": "training run of the masked model (brainfm pretrain fit)",
+        "checkpoint": "tokenizer and masked model, to load (brainfm export)",
+        "features.h5": "features of a recording (brainfm encode)",
+    }
+)
+"""Every part of a folder, and what it is."""
+
+
+class Shown(NamedTuple):
+    """A recording that a report looks at: its side (empty without a split) and place."""
+
+    side: str
+    place: int
+    info: RecordingInfo
+
+
+class RunFolder:
+    """The parts of a run; a part that is not there is None.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    max_recordings
+        Most recordings of a side that are looked at.
+    device
+        Where the tokenizer runs.
+    """
+
+    def __init__(self, path: str | Path, *, max_recordings: int = 8, device: str = "cpu") -> None:
+        self.path = Path(path)
+        self.max_recordings = max_recordings
+        self.device = device
+        if max_recordings < 1:
+            raise ValueError(f"recordings must be at least 1, got {max_recordings}")
+        if not self.path.is_dir():
+            raise FileNotFoundError(f"{path} is not a folder; give the folder of a run")
+        if not self.parts():
+            raise FileNotFoundError(
+                f"{path} has nothing to report on; it holds none of {', '.join(PARTS)}"
+            )
+
+    def parts(self) -> list[str]:
+        """Return the parts that are there."""
+        return [name for name in PARTS if (self.path / name).exists()]
+
+    def has(self, name: str) -> bool:
+        """Tell whether a part is there."""
+        return (self.path / name).exists()
+
+    @cached_property
+    def corpus(self) -> Corpus | None:
+        """Return the corpus."""
+        return Corpus(self.path / "corpus") if self.has("corpus") else None
+
+    @cached_property
+    def split(self) -> Split | None:
+        """Return the split."""
+        name = "corpus/split.json"
+        return Split.load(self.path / name) if self.has(name) else None
+
+    @cached_property
+    def codes(self) -> CodeCorpus | None:
+        """Return the codes."""
+        return CodeCorpus(self.path / "codes") if self.has("codes") else None
+
+    @cached_property
+    def encoder(self) -> Encoder | None:
+        """Return the exported tokenizer, checked against the corpus."""
+        names = ("tokenizer-checkpoint", "codes/tokenizer", "checkpoint")
+        found = [self.path / name for name in names if self.has(name)]
+        if not found:
+            return None
+        encoder = Encoder.from_pretrained(found[0]).to(self.device)
+        made_with = encoder.model.record.processing.settings()
+        if self.corpus is not None and made_with != self.corpus.config.settings():
+            raise ValueError(
+                f"{found[0]} was trained on recordings prepared in another way than "
+                f"{self.corpus.path}; prepare them again with its settings"
+            )
+        return encoder
+
+    @cached_property
+    def exported_step(self) -> int | None:
+        """Return the training steps of the exported masked model; None where unknown."""
+        if not self.has("checkpoint/config.json"):
+            return None
+        training = read_config(self.path / "checkpoint").get("training", {})
+        steps = training.get("masked_model", {}).get("steps")
+        return None if steps is None else int(steps)
+
+    def log(self, stage: str) -> TrainingLog | None:
+        """Return what ``tokenizer`` or ``pretrain`` logged; None if nothing."""
+        try:
+            return read_training_log(self.path / stage)
+        except FileNotFoundError:
+            return None
+
+    def sides(self) -> dict[str, list[int]]:
+        """Return the places of the recordings of every side; without a split one side, ''."""
+        if self.corpus is None:
+            return {}
+        if self.split is None:
+            return {"": list(range(len(self.corpus)))}
+        infos = list(self.corpus.recordings)
+        return {side: self.split.indices(infos, side, allow_new=True) for side in self.split.sides}
+
+    def held_out(self) -> list[Shown]:
+        """Return evenly chosen recordings of every side but training; of all without a split."""
+        shown: list[Shown] = []
+        for side, indices in self.sides().items():
+            if side == "train" or not indices:
+                continue
+            wanted = min(len(indices), self.max_recordings)
+            for k in np.linspace(0, len(indices) - 1, wanted).round().astype(int):
+                assert self.corpus is not None
+                shown.append(Shown(side, indices[k], self.corpus.recordings[indices[k]]))
+        return shown
+
+
+def array_name(info: RecordingInfo) -> str:
+    """Return device and channels of a recording: what makes two sensor arrays of one kind."""
+    counts = [
+        f"{info.types[kind]} {label_of(kind, info.types[kind])}"
+        for kind in SENSOR_TYPES
+        if info.types.get(kind)
+    ]
+    return f"{info.device or 'unknown device'}, {' + '.join(counts)}"
+
+
+def by_array(infos: list[RecordingInfo]) -> dict[str, list[int]]:
+    """Return the places of recordings by :func:`array_name`."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, info in enumerate(infos):
+        groups[array_name(info)].append(index)
+    return dict(groups)

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lightning import LightningDataModule, LightningModule
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
@@ -49,6 +49,17 @@ def resolve_presets(argv: Sequence[str], stage: str) -> list[str]:
     return resolved
 
 
+class SaveAtEnd(Callback):
+    """Write the last checkpoint when training ends, validation or not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save; on all ranks, as sharded strategies demand."""
+        trainer.save_checkpoint(self.path)
+
+
 class StageCLI(LightningCLI):
     """LightningCLI with a run folder, presets and one way to keep results.
 
@@ -83,7 +94,8 @@ class StageCLI(LightningCLI):
                 save_last=True,
                 enable_version_counter=False,
             )
-            kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), keep]
+            last = SaveAtEnd(folder / CHECKPOINTS / "last.ckpt")
+            kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), keep, last]
         return super().instantiate_trainer(**kwargs)
 
     def _parse_ckpt_path(self) -> None:

@@ -173,7 +173,9 @@ def _draw_waves(
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.plot([], [], color=QUIET, lw=1, ls=":", label="error (spectrum)")
-    axes.legend(loc="upper right", ncols=3, bbox_to_anchor=(1.0, 1.0), borderaxespad=0, framealpha=0)
+    axes.legend(
+        loc="upper right", ncols=3, bbox_to_anchor=(1.0, 1.0), borderaxespad=0, framealpha=0
+    )
 
 
 def _draw_spectra(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 
@@ -49,6 +49,24 @@ def resolve_presets(argv: Sequence[str], stage: str) -> list[str]:
     return resolved
 
 
+class StageBar(RichProgressBar):
+    """Lightning's bar without the version of the log and, where there is none, without a limit."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        limited = (self.trainer.max_epochs or -1) > 0
+        return (
+            super()._get_train_description(current_epoch) if limited else f"Epoch {current_epoch}"
+        )
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Return what stands beside the bar."""
+        items = super().get_metrics(trainer, pl_module)
+        items.pop("v_num", None)
+        return items
+
+
 class SaveAtEnd(Callback):
     """Write the last checkpoint when training ends, validation or not."""
 
@@ -57,7 +75,7 @@ class SaveAtEnd(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save; on all ranks, as sharded strategies demand."""
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
 
 
 class StageCLI(LightningCLI):
@@ -86,6 +104,10 @@ class StageCLI(LightningCLI):
         folder = Path(config.out)
         if config.trainer.get("logger") in (None, True):
             kwargs["logger"] = CSVLogger(folder, name="logs")
+        # What is given here takes the place of what the user's settings name: pass both on.
+        named = self._get(self.config_init, "trainer", default={}).get("callbacks") or []
+        callbacks = [*(named if isinstance(named, list) else [named])]
+        callbacks += kwargs.get("callbacks") or []
         if self.subcommand == "fit" and config.trainer.get("enable_checkpointing") is not False:
             keep = ModelCheckpoint(
                 dirpath=folder / CHECKPOINTS,
@@ -94,8 +116,11 @@ class StageCLI(LightningCLI):
                 save_last=True,
                 enable_version_counter=False,
             )
-            last = SaveAtEnd(folder / CHECKPOINTS / "last.ckpt")
-            kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), keep, last]
+            callbacks += [keep, SaveAtEnd(folder / CHECKPOINTS / "last.ckpt")]
+        has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        if config.trainer.get("enable_progress_bar") is not False and not has_bar:
+            callbacks.append(StageBar())
+        kwargs["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
 
     def _parse_ckpt_path(self) -> None:
@@ -120,8 +145,9 @@ def run_stage(
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)
     before = sys.argv
-    # Lightning compares the words it is given with the command line and starts other ranks by it.
-    sys.argv = [before[0]]
+    # Lightning starts other ranks by the command line, and warns where it is given words besides.
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+    sys.argv = [before[0], stage, *argv]
     try:
         StageCLI(
             module,
@@ -139,6 +165,8 @@ def run_stage(
                 "prog": f"brainfm {stage}",
                 "description": inspect.cleandoc(help_text).replace("``", "'"),
                 "formatter_class": HelpFormatter,
+                # An abbreviation that fits today means something else after the next new option.
+                "allow_abbrev": False,
             },
         )
     finally:

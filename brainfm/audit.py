@@ -1,13 +1,18 @@
 """Proof that the sides of a split share nothing."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from brainfm.recording_info import RecordingInfo
 from brainfm.splits import Listed, Split, unit_of
 
 
-def audit(split: Split, recordings: Iterable[RecordingInfo] | None = None) -> list[str]:
+def audit(
+    split: Split,
+    recordings: Iterable[RecordingInfo] | None = None,
+    *,
+    shared: Mapping[str, str] | None = None,
+) -> list[str]:
     """Return what is wrong with a split, one line per finding; empty if nothing is.
 
     Parameters
@@ -17,10 +22,14 @@ def audit(split: Split, recordings: Iterable[RecordingInfo] | None = None) -> li
         divided by data set) and no samples may be on two sides.
     recordings
         The corpus; its content must be what the manifest says.
+    shared
+        Recordings of it that hold stretches of others (:attr:`Corpus.shared`).
     """
     checks: list[tuple[str, Callable[[Listed], str]]] = [
         ("recording", lambda entry: entry.id),
         ("samples (signal digest)", lambda entry: entry.signal_digest),
+        ("file (source digest)", lambda entry: entry.source_digest),
+        ("stretch of recording", lambda entry: (shared or {}).get(entry.id, "")),
     ]
     by = split.config.by
     if by != "recording":
@@ -75,11 +84,3 @@ def unlisted(split: Split, recordings: Iterable[RecordingInfo]) -> list[str]:
     """Return the ids of recordings that came after the split and are on no side."""
     listed = {entry.id for entries in split.sides.values() for entry in entries}
     return [i.id for i in recordings if i.id not in listed and i.id not in split.excluded]
-
-
-def duplicates(recordings: Iterable[RecordingInfo]) -> list[list[RecordingInfo]]:
-    """Return every group of recordings with the same samples."""
-    groups: dict[str, list[RecordingInfo]] = defaultdict(list)
-    for info in recordings:
-        groups[info.signal_digest].append(info)
-    return [group for digest, group in sorted(groups.items()) if digest and len(group) > 1]

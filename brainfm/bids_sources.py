@@ -27,6 +27,7 @@ def bids_sources(
     *,
     dataset: str = "",
     licence: str = "",
+    device: str = "",
     options: ReadOptions | None = None,
     modality: Sequence[str] = (),
 ) -> list[Source]:
@@ -68,6 +69,7 @@ def bids_sources(
                 task=item.task or "",
                 run=item.run or "",
                 licence=licence,
+                device=device,
                 options=options or ReadOptions(),
                 modality=tuple(modality),
                 bids_root=root,

@@ -25,7 +25,17 @@ from brainfm.sources import (
     slug,
 )
 
-PLACE_KEYS = ("root", "bids", "files", "skip", "modality", "subject", "session", "licence")
+PLACE_KEYS = (
+    "root",
+    "bids",
+    "files",
+    "skip",
+    "modality",
+    "subject",
+    "session",
+    "licence",
+    "device",
+)
 READ_KEYS = tuple(f.name for f in fields(ReadOptions))
 
 
@@ -51,6 +61,8 @@ class DatasetEntry:
         Regular expressions whose first group, found in the path below ``root``, names them.
     licence
         Licence of the data.
+    device
+        Amplifier or MEG system; empty takes the header's word.
     options
         How its files are read.
     """
@@ -64,6 +76,7 @@ class DatasetEntry:
     subject: str = ""
     session: str = ""
     licence: str = ""
+    device: str = ""
     options: ReadOptions = field(default_factory=ReadOptions)
 
 
@@ -180,6 +193,7 @@ def entry_sources(entry: DatasetEntry) -> list[Source]:
             entry.root,
             dataset=entry.name,
             licence=entry.licence,
+            device=entry.device,
             options=entry.options,
             modality=entry.modality,
         )
@@ -196,6 +210,7 @@ def entry_sources(entry: DatasetEntry) -> list[Source]:
             id=file_id(path, entry.name, entry.root),
             dataset=entry.name,
             licence=entry.licence,
+            device=entry.device,
             options=entry.options,
             modality=entry.modality,
         )

@@ -169,6 +169,14 @@ class Corpus:
         """Return the hash of all content; the same for the same recordings however prepared."""
         return content_hash(self.config_json, [[i.id, i.digest] for i in self.recordings])
 
+    @property
+    def shared(self) -> dict[str, str]:
+        """Return by id the first recording that each one shares a stretch with, if any does."""
+        first = self.columns.shares_with
+        together = np.flatnonzero(np.bincount(first, minlength=len(first))[first] > 1)
+        ids = self.columns.ids
+        return {ids[i].decode("ascii"): ids[first[i]].decode("ascii") for i in together}
+
     def n_channels(self, i: int) -> int:
         """Return the number of channels of recording ``i``."""
         return int(self.columns.n_channels[i])

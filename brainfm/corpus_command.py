@@ -14,9 +14,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from brainfm.command_parser import CommandParser, HelpFormatter
-from brainfm.splits import DEFAULT_FRACTIONS, UNITS, SplitConfig
-
-SPLIT_FILE = "split.json"
+from brainfm.splits import DEFAULT_FRACTIONS, SPLIT_FILE, UNITS, SplitConfig
 
 ACTIONS = {
     "info": "Print hours, subjects, channels and devices per data set.",
@@ -92,7 +90,7 @@ def run_info(args: Namespace) -> int:
     """Print what the corpus holds."""
     from rich.console import Console
 
-    from brainfm.audit import duplicates
+    from brainfm.copies import duplicates
     from brainfm.corpus import Corpus
     from brainfm.corpus_summary import amounts_table, devices_table
 
@@ -103,7 +101,7 @@ def run_info(args: Namespace) -> int:
     console.print(devices_table(infos))
     size = int(corpus.columns.size.sum()) / 1e6
     console.print(f"{corpus.path}: {size:.1f} MB, digest {corpus.digest[:16]}", soft_wrap=True)
-    for group in duplicates(infos):
+    for group in duplicates(infos, corpus.shared):
         console.print(f"same samples: {', '.join(info.id for info in group)}", soft_wrap=True)
     return 0
 
@@ -147,8 +145,8 @@ def run_split(args: Namespace) -> int:
     config = _split_config(args)
     _check_names(config, infos)
     earlier = Split.load(out) if out.exists() else None
-    split = make_split(infos, config, earlier=earlier)
-    findings = audit(split, infos)
+    split = make_split(infos, config, earlier=earlier, shared=corpus.shared)
+    findings = audit(split, infos, shared=corpus.shared)
     if findings:
         raise ValueError(f"{len(findings)} overlaps, e.g. {findings[0]}; {out} was not written")
     split.save(out)
@@ -216,7 +214,7 @@ def run_audit(args: Namespace) -> int:
         raise FileNotFoundError(f"{path} does not exist; 'brainfm corpus split' makes one")
     split = Split.load(path)
     infos = list(corpus.recordings)
-    findings = audit(split, infos)
+    findings = audit(split, infos, shared=corpus.shared)
     console = Console()
     for finding in findings:
         console.print(finding, soft_wrap=True, highlight=False)

@@ -6,6 +6,8 @@ Layout of ``recordings/ID.h5``:
   window is one read of consecutive bytes;
 - dataset ``sensors`` (C,), one row per channel (:func:`sensor_dtype`);
 - dataset ``quality`` (S,) uint8, one byte of flags per second begun, 0 = nothing wrong;
+- dataset ``landmarks`` (L,) uint64, by which stretches are known again
+  (:mod:`brainfm.landmarks`);
 - attribute ``info``: :class:`~brainfm.recording_info.RecordingInfo` as JSON;
 - the first 512 bytes: a checksum of the rest (:mod:`brainfm.seal`).
 
@@ -13,7 +15,6 @@ Shapes: C sensors, T samples, S seconds.
 """
 
 import dataclasses
-import errno
 import hashlib
 import math
 import os
@@ -27,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainfm.atomic import atomic_path
-from brainfm.hdf5_errors import hdf5_writing, unmistaken
+from brainfm.hdf5_errors import disk_full, hdf5_writing, unmistaken
+from brainfm.landmarks import Marks
 from brainfm.recording_info import RecordingInfo, content_hash
 from brainfm.seal import BLOCK, seal
 from brainfm.sensors import SENSOR_TYPES, SensorArray
@@ -97,10 +99,9 @@ def sensors_from_rows(rows: NDArray[np.void]) -> SensorArray:
 def _check_room(path: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < n_bytes:
-        raise OSError(
-            errno.ENOSPC,
-            f"no room for {path.name}: it needs {n_bytes / 1e6:.0f} MB, the disk has "
-            f"{free / 1e6:.0f} MB left; free some or choose another folder",
+        raise disk_full(
+            f"no room for {path.name}: it needs {n_bytes / 1e6:.2f} MB, the disk has "
+            f"{free / 1e6:.2f} MB left; free some or choose another folder"
         )
 
 
@@ -134,6 +135,7 @@ def write_recording(
     quality: NDArray[np.uint8],
     n_times: int,
     blocks: Iterable[NDArray[np.float16]],
+    landmarks: Marks | None = None,
 ) -> RecordingInfo:
     """Write one recording as a whole or not at all; memory is that of one block.
 
@@ -154,6 +156,8 @@ def write_recording(
         Samples that ``blocks`` will bring.
     blocks
         Consecutive pieces (C, n) float16 of any length; the result does not depend on the lengths.
+    landmarks
+        Marks by which its stretches are known again in other recordings; None: none.
 
     Returns
     -------
@@ -185,6 +189,8 @@ def write_recording(
         with hdf5_writing(target), h5py.File(temporary, "w", userblock_size=BLOCK) as file:
             file.create_dataset("sensors", data=rows)
             file.create_dataset("quality", data=quality)
+            marks = np.zeros(0, np.uint64) if landmarks is None else landmarks
+            file.create_dataset("landmarks", data=marks.astype("<u8"))
             signal = _create_signal(file, n_times, n_channels)
             done = 0
             for block in unmistaken(blocks):
@@ -268,19 +274,27 @@ def open_recording(path: str | Path) -> h5py.File:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise OSError(
-            f"{path} is damaged ({error}); delete it and run 'brainfm prepare' again"
-        ) from error
+        raise _damaged(path, error) from error
 
 
-def read_header(path: str | Path) -> tuple[RecordingInfo, FileLayout, NDArray[np.uint8]]:
-    """Return what the index keeps of a recording: its info, byte layout and quality track (S,)."""
+def _damaged(path: str | Path, error: Exception) -> OSError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return OSError(f"{path} is damaged ({reason}); delete it and run 'brainfm prepare' again")
+
+
+def read_header(path: str | Path) -> tuple[RecordingInfo, FileLayout, NDArray[np.uint8], Marks]:
+    """Return what the index needs: info, byte layout, quality track (S,) and landmarks (L,)."""
     with open_recording(path) as file:
-        info = RecordingInfo.from_json(file.attrs["info"])
-        layout = FileLayout(
-            size=os.path.getsize(path),
-            signal_offset=file["signal"].id.get_offset(),
-            sensors_offset=file["sensors"].id.get_offset(),
-            name_bytes=file["sensors"].dtype["name"].itemsize,
-        )
-        return info, layout, file["quality"][()]
+        try:
+            info = RecordingInfo.from_json(file.attrs["info"])
+            layout = FileLayout(
+                size=os.path.getsize(path),
+                signal_offset=file["signal"].id.get_offset(),
+                sensors_offset=file["sensors"].id.get_offset(),
+                name_bytes=file["sensors"].dtype["name"].itemsize,
+            )
+            # Corpora made before there were landmarks lack them; everything else of theirs counts.
+            marks = file["landmarks"][()] if "landmarks" in file else np.zeros(0, np.uint64)
+            return info, layout, file["quality"][()], marks
+        except Exception as error:  # a flipped byte may surface as anything
+            raise _damaged(path, error) from error

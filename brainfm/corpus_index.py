@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from brainfm.atomic import atomic_path
 from brainfm.corpus_file import RECORDINGS_FOLDER, FileLayout, read_header
+from brainfm.landmarks import Marks, sharing
 from brainfm.recording_info import RecordingInfo
 from brainfm.seal import BLOCK, seal
 from brainfm.sensors import SENSOR_TYPES
@@ -53,6 +54,8 @@ class Columns:
         (E, 3) first second, last second + 1 and flags of each stretch, within its recording.
     info_begin
         (R + 1,) bytes of the text of each recording.
+    shares_with
+        (R,) first recording with a stretch in common (:mod:`brainfm.landmarks`); itself if none.
     datasets
         Names of the data sets.
     """
@@ -71,10 +74,11 @@ class Columns:
     flag_begin: NDArray[np.int64]
     flags: NDArray[np.int32]
     info_begin: NDArray[np.int64]
+    shares_with: NDArray[np.int32]
     datasets: tuple[str, ...]
 
 
-Entry = tuple[RecordingInfo, FileLayout, NDArray[np.uint8]]
+Entry = tuple[RecordingInfo, FileLayout, NDArray[np.uint8], Marks]
 
 
 def flagged_stretches(quality: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -90,22 +94,34 @@ def recording_files(folder: str | Path) -> list[Path]:
     return sorted((Path(folder) / RECORDINGS_FOLDER).glob("[!.]*.h5"))
 
 
-def write_index(folder: str | Path, *, threads: int = 8) -> int:
+def write_index(folder: str | Path, *, threads: int = 8, damaged: list[str] | None = None) -> int:
     """Make the index from the recordings that are on the disk and return their number.
 
-    Damaged files raise; ``brainfm corpus verify`` names them all.
+    Damaged files raise; where a list ``damaged`` is given, they are left out and described in it.
     """
+
+    def entry(path: Path) -> Entry | str:
+        try:
+            return read_header(path)
+        except OSError as error:
+            if damaged is None:
+                raise
+            return str(error)
+
     with ThreadPoolExecutor(threads) as pool:
-        return write_index_entries(folder, pool.map(read_header, recording_files(folder)))
+        found = list(pool.map(entry, recording_files(folder)))
+    if damaged is not None:
+        damaged.extend(item for item in found if isinstance(item, str))
+    return write_index_entries(folder, [item for item in found if not isinstance(item, str)])
 
 
 def write_index_entries(folder: str | Path, entries: Iterable[Entry]) -> int:
     """Write the index of recordings whose headers are known; see :func:`write_index`."""
     ordered = sorted(entries, key=lambda entry: entry[0].id)
-    infos = [info for info, _, _ in ordered]
+    infos = [info for info, *_ in ordered]
     names = sorted({info.dataset for info in infos})
     texts = [info.to_json().encode("utf-8") for info in infos]
-    stretches = [flagged_stretches(quality) for _, _, quality in ordered]
+    stretches = [flagged_stretches(quality) for _, _, quality, _ in ordered]
     counts = np.zeros((len(infos), N_TYPES), np.int32)
     for row, info in zip(counts, infos, strict=True):
         for kind, number in info.types.items():
@@ -118,12 +134,13 @@ def write_index_entries(folder: str | Path, entries: Iterable[Entry]) -> int:
         "lowpass": np.array([info.lowpass or np.nan for info in infos], np.float64),
         "type_counts": counts,
         "dataset": np.array([names.index(info.dataset) for info in infos], np.int32),
-        "size": np.array([layout.size for _, layout, _ in ordered], np.int64),
-        "signal_offset": np.array([lay.signal_offset for _, lay, _ in ordered], np.int64),
-        "sensors_offset": np.array([lay.sensors_offset for _, lay, _ in ordered], np.int64),
-        "name_bytes": np.array([lay.name_bytes for _, lay, _ in ordered], np.int32),
+        "size": np.array([layout.size for _, layout, *_ in ordered], np.int64),
+        "signal_offset": np.array([lay.signal_offset for _, lay, *_ in ordered], np.int64),
+        "sensors_offset": np.array([lay.sensors_offset for _, lay, *_ in ordered], np.int64),
+        "name_bytes": np.array([lay.name_bytes for _, lay, *_ in ordered], np.int32),
         "flag_begin": np.cumsum([0, *map(len, stretches)], dtype=np.int64),
         "flags": np.concatenate([np.zeros((0, 3), np.int32), *stretches]),
+        "shares_with": sharing([marks for *_, marks in ordered]),
         "info_begin": np.cumsum([0, *map(len, texts)], dtype=np.int64),
     }
     with atomic_path(Path(folder) / INDEX_NAME) as temporary:

@@ -1,5 +1,6 @@
 """Compare every byte of a corpus with what was written."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from pathlib import Path
 from brainfm.corpus import CORPUS_FILE, read_config
 from brainfm.corpus_file import RECORDINGS_FOLDER, read_header, recording_path
 from brainfm.corpus_index import INDEX_NAME, open_index, recording_files
-from brainfm.recording_info import RecordingInfo
+from brainfm.recording_info import RecordingInfo, content_hash
 from brainfm.seal import is_intact
+from brainfm.splits import SPLIT_FILE, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +24,15 @@ class Checked:
 
 
 def verify_corpus(folder: str | Path, *, threads: int = 2) -> Iterator[Checked]:
-    """Check the settings, the index and all recordings; yield each file as it is done.
+    """Check the settings, the split, the index and all recordings; yield each as it is done.
 
     Every byte is read. Found are changed, missing and added bytes, recordings that the index names
     and the folder lacks or the other way round, and an index made from other content.
     """
     folder = Path(folder)
     yield _check_settings(folder)
+    if (folder / SPLIT_FILE).exists():
+        yield _check_split(folder / SPLIT_FILE)
     index = folder / INDEX_NAME
     indexed: dict[str, RecordingInfo] = {}
     problem = ""
@@ -64,6 +68,18 @@ def _check_settings(folder: Path) -> Checked:
     except (OSError, ValueError) as error:
         problem = str(error)
     return Checked(name=CORPUS_FILE, n_bytes=_size(folder / CORPUS_FILE), problem=problem)
+
+
+def _check_split(path: Path) -> Checked:
+    try:
+        Split.load(path)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        seal = content.pop("seal", "")
+        del content["format"]
+        problem = "" if seal == content_hash(content) else "damaged, or edited by hand"
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    return Checked(name=path.name, n_bytes=_size(path), problem=problem)
 
 
 def _check_recording(path: Path, indexed: RecordingInfo | None, *, has_index: bool) -> Checked:

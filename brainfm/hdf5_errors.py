@@ -1,5 +1,7 @@
 """Tell a disk that fails while HDF5 writes from a source that fails while it is read."""
 
+import errno
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,13 @@ class _SourceError(Exception):
 
     def __init__(self, original: OSError | RuntimeError) -> None:
         self.original = original
+
+
+def disk_full(message: str) -> OSError:
+    """Return the error of a full disk, in these words alone."""
+    error = OSError(message)
+    error.errno = errno.ENOSPC
+    return error
 
 
 def unmistaken(blocks: Iterable[BlockT]) -> Iterator[BlockT]:
@@ -31,4 +40,15 @@ def hdf5_writing(target: Path) -> Iterator[None]:
     except _SourceError as error:
         raise error.original from None
     except (OSError, RuntimeError) as error:
-        raise OSError(f"{target.name} could not be written to {target.parent}: {error}") from error
+        text = " ".join(str(error).split())
+        # HDF5 hands the system's error number on in its text only, and not always first.
+        number = re.search(r"errno = (\d+)", text)
+        code = int(number[1]) if number else getattr(error, "errno", None)
+        if code == errno.ENOSPC:
+            raise disk_full(
+                f"no room left for {target.name} in {target.parent}; free some or choose another "
+                "folder"
+            ) from error
+        failure = OSError(f"{target.name} could not be written to {target.parent}: {text}")
+        failure.errno = code
+        raise failure from error

@@ -1,21 +1,18 @@
 """One source into one corpus file, whole or not at all; any number of processes at once."""
 
-import dataclasses
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from brainfm.completeness import cut_short
-from brainfm.corpus_file import recording_path, write_recording
+from brainfm.corpus_file import read_header, recording_path, write_recording
 from brainfm.formats import quiet_mne
 from brainfm.processing import ProcessingConfig, process
-from brainfm.recording_info import RecordingInfo, content_hash
-from brainfm.source_files import files_of, hash_files
+from brainfm.recording_info import RecordingInfo
+from brainfm.source_files import files_of
+from brainfm.source_state import SourceState, remember, remembered
 from brainfm.sources import Source
 
-SOURCES_FOLDER = "sources"
 Status = Literal["prepared", "kept", "failed"]
 
 
@@ -60,12 +57,6 @@ class Job:
     config: ProcessingConfig
     config_digest: str
     redo_changed: bool = False
-
-
-def fingerprint(source: Source, files: list[Path]) -> str:
-    """Return the digest of a source: the bytes of its files and how they are read."""
-    options = dataclasses.asdict(source.options)
-    return content_hash(hash_files(files), json.loads(json.dumps(options)), list(source.modality))
 
 
 def prepare_source(job: Job, source: Source) -> Outcome:
@@ -114,23 +105,22 @@ def one_line(error: Exception, path: Path) -> str:
 def _prepare(job: Job, source: Source, files: list[Path]) -> tuple[float, bool]:
     """Return the length in seconds, and whether the recording was there already."""
     target = recording_path(job.folder, source.id)
-    stamp = _stamp(job, source, files)
+    state = SourceState.of(source, files, job.config_digest)
+    stamp = state.stamp()
     old = _existing(target)
+    if old is not None and remembered(job.folder, source.id) == stamp:
+        return old.duration, True
+    source_digest, reading_digest = state.source_digest(), state.reading_digest()
     if old is not None:
-        remembered = _remembered(job.folder, source.id)
-        if remembered is not None and remembered == stamp:
-            return old.duration, True
-    digest = fingerprint(source, files)
-    if old is not None:
-        if old.source_digest == digest and old.config_digest == job.config_digest:
-            _remember(job.folder, source.id, stamp)
+        changes = state.changes(old, source_digest, reading_digest)
+        if not changes:
+            remember(job.folder, source.id, stamp)
             return old.duration, True
         if not job.redo_changed:
             raise ValueError(
-                f"{old.source or 'its source'} or how it is read changed since {source.id} was "
-                f"prepared, or it is another recording of that name; --redo-changed prepares it "
-                "again, "
-                f"--dataset NAME tells two apart"
+                f"{', '.join(changes)} changed since {source.id} was prepared, or it is another "
+                "recording of that name; --redo-changed prepares it again, --dataset NAME tells "
+                "two apart"
             )
     for path in files:
         damage = cut_short(path)
@@ -147,8 +137,9 @@ def _prepare(job: Job, source: Source, files: list[Path]) -> tuple[float, bool]:
             task=source.task,
             run=source.run,
             source=source.path.name,
-            source_digest=digest,
-            device=recording.device,
+            source_digest=source_digest,
+            reading_digest=reading_digest,
+            device=source.device or recording.device,
             licence=source.licence,
             sfreq=processed.sfreq,
             highpass=processed.highpass,
@@ -165,43 +156,17 @@ def _prepare(job: Job, source: Source, files: list[Path]) -> tuple[float, bool]:
             quality=processed.quality,
             n_times=processed.n_times,
             blocks=processed.blocks(),
+            landmarks=processed.landmarks,
         )
-    _remember(job.folder, source.id, stamp)
+    remember(job.folder, source.id, stamp)
     return full.duration, False
 
 
 def _existing(target: Path) -> RecordingInfo | None:
-    """Return what is known of a recording that is in the corpus already."""
-    from brainfm.corpus_file import read_header
-
+    """Return what is known of a recording that is in the corpus already and can be read."""
     try:
         return read_header(target)[0]
     except FileNotFoundError:
         return None
-
-
-def _stamp(job: Job, source: Source, files: list[Path]) -> dict[str, object]:
-    """Return what tells, without reading the files, that nothing changed."""
-    return {
-        "path": str(source.path.absolute()),
-        "files": [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files],
-        "options": json.loads(json.dumps(dataclasses.asdict(source.options))),
-        "modality": list(source.modality),
-        "config": job.config_digest,
-    }
-
-
-def _remembered(folder: Path, recording_id: str) -> dict[str, object] | None:
-    try:
-        stored = json.loads((folder / SOURCES_FOLDER / f"{recording_id}.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return stored if isinstance(stored, dict) else None
-
-
-def _remember(folder: Path, recording_id: str, stamp: dict[str, object]) -> None:
-    path = folder / SOURCES_FOLDER / f"{recording_id}.json"
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name[:180]}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(stamp), encoding="utf-8")
-    temporary.replace(path)
+    except OSError:
+        return None  # damaged, and its source is at hand: it is made again in its place

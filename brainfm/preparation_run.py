@@ -2,21 +2,22 @@
 
 import os
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from brainfm.atomic import remove_leftovers, write_text_atomic
-from brainfm.corpus import CORPUS_FILE, create_corpus
+from brainfm.copies import duplicates
+from brainfm.corpus import CORPUS_FILE, Corpus, create_corpus
 from brainfm.corpus_file import RECORDINGS_FOLDER
-from brainfm.corpus_index import open_index, write_index
-from brainfm.preparation import SOURCES_FOLDER, Job, Outcome
+from brainfm.corpus_index import write_index
+from brainfm.preparation import Job, Outcome
 from brainfm.preparation_progress import Progress
 from brainfm.preparation_workers import work
 from brainfm.processing import ProcessingConfig
-from brainfm.recording_info import RecordingInfo
-from brainfm.sources import Source
+from brainfm.source_state import SOURCES_FOLDER, from_anywhere, remembered
+from brainfm.sources import Source, file_id
 
 FAILURES_FILE = "failures.tsv"
 DUPLICATES_FILE = "duplicates.tsv"
@@ -78,13 +79,27 @@ def prepare_corpus(
             for name in (".", RECORDINGS_FOLDER, SOURCES_FOLDER):
                 remove_leftovers(folder / name)
             job = Job(folder=folder, config=config, config_digest=digest, redo_changed=redo_changed)
-            sources = [replace(source, path=source.path.absolute()) for source in sources]
+            sources = [_as_before(from_anywhere(source), folder) for source in sources]
             return _run(job, sources, n_jobs=n_jobs, dask=dask, strict=strict)
     except Timeout:
         raise OSError(
             f"{folder}: another 'brainfm prepare' is at work on this corpus; wait for it or choose "
             "another folder"
         ) from None
+
+
+def _as_before(source: Source, folder: Path) -> Source:
+    """Return the source under the id that it had when it was prepared without its namesakes.
+
+    Ids grow longer where two files of one run would share one; a file that is in the corpus under
+    its short id must not come in a second time for that.
+    """
+    short = file_id(source.path, "" if source.dataset == "files" else source.dataset)
+    if source.id == short:
+        return source
+    known = remembered(folder, short)
+    same = known is not None and known.get("path") == str(source.path)
+    return replace(source, id=short) if same else source
 
 
 def _check_folder(folder: Path) -> None:
@@ -122,11 +137,12 @@ def _run(job: Job, sources: list[Source], *, n_jobs: int, dask: str | None, stri
         # What is whole stays usable, whatever stopped the run; a full disk may prevent even that.
         with suppress(OSError):
             write_failures(job.folder, outcomes)
-            write_index(job.folder)
+            write_index(job.folder, damaged=[])
         raise
     write_failures(job.folder, outcomes)
-    write_index(job.folder)
-    return _report(job.folder, outcomes)
+    damaged: list[str] = []
+    write_index(job.folder, damaged=damaged)
+    return _report(job.folder, outcomes, damaged)
 
 
 def write_failures(folder: Path, outcomes: list[Outcome]) -> None:
@@ -152,22 +168,15 @@ def _write_table(path: Path, header: tuple[str, ...], rows: list[tuple[str, ...]
     write_text_atomic(path, "\n".join(lines) + "\n")
 
 
-def duplicates(infos: list[RecordingInfo]) -> list[list[RecordingInfo]]:
-    """Return groups of recordings with the same samples, whatever they are called."""
-    groups: dict[str, list[RecordingInfo]] = defaultdict(list)
-    for info in infos:
-        groups[info.signal_digest].append(info)
-    return sorted((g for g in groups.values() if len(g) > 1), key=lambda group: group[0].id)
-
-
-def _report(folder: Path, outcomes: list[Outcome]) -> int:
+def _report(folder: Path, outcomes: list[Outcome], damaged: list[str]) -> int:
     """Print what happened and where everything is; return the exit status."""
-    infos = list(open_index(folder)[1])
-    groups = duplicates(infos)
-    header = ("signal_digest", "id", "dataset", "subject", "source")
+    corpus = Corpus(folder)
+    infos = list(corpus.recordings)
+    groups = duplicates(infos, corpus.shared)
+    header = ("group", "id", "dataset", "subject", "source", "signal_digest")
     rows: list[tuple[str, ...]] = [
-        (info.signal_digest, info.id, info.dataset, info.subject, info.source)
-        for group in groups
+        (str(n), info.id, info.dataset, info.subject, info.source, info.signal_digest)
+        for n, group in enumerate(groups, start=1)
         for info in group
     ]
     _write_table(folder / DUPLICATES_FILE, header, rows)
@@ -181,6 +190,10 @@ def _report(folder: Path, outcomes: list[Outcome]) -> int:
         print(f"{'failed':<16} {len(broken):>7} recordings, see {folder / FAILURES_FILE}")
     for outcome in broken[:LISTED]:
         print(f"  {outcome.path}: {outcome.reason}")
+    if damaged:
+        print(f"{'damaged':<16} {len(damaged):>7} recordings, not in the index")
+    for line in damaged[:LISTED]:
+        print(f"  {line}")
     if groups:
         n = sum(len(group) - 1 for group in groups)
         print(f"{'same samples':<16} {n:>7} recordings, see {folder / DUPLICATES_FILE}")
@@ -189,4 +202,4 @@ def _report(folder: Path, outcomes: list[Outcome]) -> int:
     hours = sum(info.duration for info in infos) / 3600
     print(f"{'corpus':<16} {len(infos):>7} recordings {hours:>9.2f} h in {folder}")
     sys.stdout.flush()
-    return 1 if broken else 0
+    return 1 if broken or damaged else 0

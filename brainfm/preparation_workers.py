@@ -62,7 +62,8 @@ def _isolated(job: Job, source: Source) -> Outcome:
 def _on_dask(job: Job, sources: list[Source], address: str) -> Iterator[Outcome]:
     """Prepare on a running cluster; a worker that leaves has its sources done by another."""
     try:
-        from distributed import Client, as_completed
+        from distributed import CancelledError, Client, as_completed
+        from distributed.comm.core import CommClosedError
     except ImportError as error:
         raise ImportError("--dask needs Dask: pip install 'brainfm-toolkit[dask]'") from error
     try:
@@ -79,11 +80,20 @@ def _on_dask(job: Job, sources: list[Source], address: str) -> Iterator[Outcome]
         }
         for future in as_completed(list(futures)):
             source = futures.pop(future)
-            trouble = future.exception()
+            try:
+                trouble = future.exception()
+                outcome = None if trouble else future.result()
+            except (CommClosedError, CancelledError) as error:
+                trouble = error
+            if isinstance(trouble, CommClosedError | CancelledError):
+                raise OSError(
+                    f"the Dask scheduler at {address} went away; what was prepared is kept, run "
+                    "the same line again"
+                ) from trouble
             if isinstance(trouble, OSError):
                 raise trouble
             if trouble is not None:
                 reason = " ".join(str(trouble).split())[:300] or CRASHED
-                yield failed(source, f"Dask gave up: {type(trouble).__name__}: {reason}")
-            else:
-                yield future.result()
+                outcome = failed(source, f"Dask gave up: {type(trouble).__name__}: {reason}")
+            assert outcome is not None
+            yield outcome

@@ -34,6 +34,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="Folder that the catalogue's paths begin at.")
     parser.add_argument("--dataset", type=str, default="", help="Name of the data set.")
     parser.add_argument("--licence", type=str, default="", help="Its licence, kept in the index.")
+    parser.add_argument(
+        "--device", type=str, default="", help="Amplifier or MEG system, if the header is silent."
+    )
     parser.add_argument("--n-jobs", type=int, default=1, help="Processes; -1: one per core.")
     parser.add_argument("--dask", type=str, help="Address of a Dask scheduler to work through.")
     parser.add_argument("--strict", action="store_true", help="Stop at the first failure.")
@@ -60,17 +63,18 @@ def run(args: Namespace) -> int:
         **{f.name: args[f.name] for f in dataclasses.fields(ProcessingConfig)}
     )
     options = read_options(args)
-    named: dict[str, Any] = {"dataset": args.dataset, "licence": args.licence, "options": options}
+    labels = {name: getattr(args, name) for name in ("dataset", "licence", "device")}
+    named: dict[str, Any] = {**labels, "options": options}
     sources = file_sources(args.files, **named) if args.files else []
     if args.bids:
         sources += bids_sources(args.bids, **named)
     if args.catalogue:
         from brainfm.catalogue import catalogue_sources, read_catalogue
 
-        if options != ReadOptions() or args.dataset or args.licence:
+        if options != ReadOptions() or any(labels.values()):
             raise ValueError(
-                f"options for reading, --dataset and --licence belong into {args.catalogue}, each "
-                "by its data set, not on the command line"
+                f"options for reading, --dataset, --licence and --device belong into "
+                f"{args.catalogue}, each by its data set, not on the command line"
             )
         sources += catalogue_sources(read_catalogue(args.catalogue, root=args.root))
     if not sources:

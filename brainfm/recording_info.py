@@ -29,8 +29,8 @@ class RecordingInfo:
         Who was recorded for which data set; a subject's name counts inside its data set only.
     session, task, run
         As in BIDS; empty where there is none.
-    source, source_digest
-        Base name of the file that was read, and the hash of its bytes.
+    source, source_digest, reading_digest
+        Base name of the file that was read, the hash of its bytes, and that of how it was read.
     device
         Make of the amplifier or MEG system; empty where unknown.
     licence
@@ -68,6 +68,7 @@ class RecordingInfo:
     run: str = ""
     source: str = ""
     source_digest: str = ""
+    reading_digest: str = ""
     device: str = ""
     licence: str = ""
     sfreq: float

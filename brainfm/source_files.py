@@ -8,6 +8,8 @@ from pathlib import Path
 
 SPLIT_PART = re.compile(r"^(?P<head>.+?)-(?P<part>[1-9]\d?)(?P<end>\.fif(?:\.gz)?)$")
 BIDS_SPLIT = re.compile(r"_split-0*(?P<part>\d+)_")
+BIDS_ENTITY = re.compile(r"(?:^|_)([a-z]+)-([A-Za-z0-9+]+)")
+BIDS_SIDE_ENDINGS = ("channels.tsv", "electrodes.tsv", "coordsystem.json", "events.tsv")
 CHUNK = 1 << 20
 
 
@@ -58,6 +60,28 @@ def head_of_part(path: Path) -> Path | None:
         return path.with_name(BIDS_SPLIT.sub(f"_split-{1:0{width}d}_", path.name))
     part = SPLIT_PART.match(path.name)
     return path.with_name(part["head"] + part["end"]) if part else None
+
+
+def side_files(path: Path, root: Path) -> list[Path]:
+    """Return the files of a BIDS data set that say how the recording at ``path`` is read, sorted.
+
+    As BIDS has it, a file in the same folder or above counts for all recordings whose names have
+    the entities that its own name has.
+    """
+    own = dict(BIDS_ENTITY.findall(path.name))
+    datatype = path.name.split(".")[0].rpartition("_")[2]
+    endings = (*BIDS_SIDE_ENDINGS, f"{datatype}.json")
+    found = []
+    folder = path.absolute().parent
+    while True:
+        for ending in endings:
+            for beside in folder.glob(f"*{ending}"):
+                entities = BIDS_ENTITY.findall(beside.name)
+                if all(own.get(key) == value for key, value in entities if key != "space"):
+                    found.append(beside)
+        if folder in (root.absolute(), folder.parent):
+            return sorted(found)
+        folder = folder.parent
 
 
 def hash_files(files: list[Path]) -> str:

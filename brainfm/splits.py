@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainfm.atomic import write_json_atomic
+from brainfm.copies import linked, marks_of
 from brainfm.recording_info import RecordingInfo, content_hash
 
 UNITS = ("subject", "session", "recording", "dataset")
 FORMAT = 1
+SPLIT_FILE = "split.json"
 DEFAULT_FRACTIONS = {"train": 0.9, "validation": 0.05, "test": 0.05}
 
-_LISTED = ("id", "dataset", "subject", "session", "device", "digest", "signal_digest")
+_LISTED = "id dataset subject session device digest signal_digest source_digest".split()  # noqa: SIM905
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,7 @@ class Listed:
     device: str
     digest: str
     signal_digest: str
+    source_digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +140,8 @@ class Split:
 
     def save(self, path: str | Path) -> None:
         """Write the manifest (JSON)."""
-        write_json_atomic(path, {"format": FORMAT, **dataclasses.asdict(self)})
+        content = dataclasses.asdict(self)
+        write_json_atomic(path, {"format": FORMAT, "seal": content_hash(content), **content})
 
     @classmethod
     def load(cls, path: str | Path) -> "Split":
@@ -183,29 +187,16 @@ def _side_of(position: float, fractions: Mapping[str, float]) -> str:
     return [side for side, share in fractions.items() if share > 0][-1]
 
 
-def linked_units(infos: Sequence[RecordingInfo], by: str) -> dict[str, str]:
-    """Return for every unit the first unit, by name, that it shares samples or a file with."""
-    parent: dict[str, str] = {}
-
-    def root(unit: str) -> str:
-        while parent.setdefault(unit, unit) != unit:
-            parent[unit] = parent[parent[unit]]
-            unit = parent[unit]
-        return unit
-
-    owner: dict[str, str] = {}
-    for info in infos:
-        unit = root(unit_of(info, by))
-        for mark in _marks(info):
-            low, high = sorted((root(unit), root(owner.setdefault(mark, unit))))
-            parent[high] = low
-    return {unit: root(unit) for unit in list(parent)}
-
-
 def make_split(
-    infos: Iterable[RecordingInfo], config: SplitConfig, *, earlier: Split | None = None
+    infos: Iterable[RecordingInfo],
+    config: SplitConfig,
+    *,
+    earlier: Split | None = None,
+    shared: Mapping[str, str] | None = None,
 ) -> Split:
     """Divide recordings; every unit of ``earlier`` keeps its side.
+
+    ``shared`` names the recordings that hold stretches of others (:attr:`Corpus.shared`).
 
     Raises
     ------
@@ -216,16 +207,17 @@ def make_split(
     units = dict(earlier.units) if earlier else {}
     if earlier:
         _check_same_rules(earlier.config, config)
-    linked = linked_units(infos, config.by)
+    shared = shared or {}
+    first_of = linked(infos, lambda info: unit_of(info, config.by), shared)
     families: dict[str, list[RecordingInfo]] = {}
     for info in infos:
-        families.setdefault(linked[unit_of(info, config.by)], []).append(info)
+        families.setdefault(first_of[unit_of(info, config.by)], []).append(info)
     known = (
         frozenset(e.id for entries in earlier.sides.values() for e in entries) if earlier else ()
     )
     excluded: dict[str, str] = {}
     for members in families.values():
-        excluded |= _place(members, config, units, frozenset(known))
+        excluded |= _place(members, config, units, frozenset(known), shared)
     sides: dict[str, list[Listed]] = {side: [] for side in config.fractions}
     for info in infos:
         if info.id not in excluded:
@@ -256,6 +248,7 @@ def _place(
     config: SplitConfig,
     units: dict[str, str],
     known: frozenset[str],
+    shared: Mapping[str, str],
 ) -> dict[str, str]:
     """Give the units of one family a side and return the recordings that cannot have one."""
     names = sorted({unit_of(info, config.by) for info in members})
@@ -280,11 +273,6 @@ def _place(
             excluded[info.id] = "shares samples with recordings on different sides"
         elif late and info.device in config.held_out_devices and own != config.held_out_side:
             excluded[info.id] = f"its device is held out, but its {config.by} is in {own}"
-        elif any(side_of_samples.setdefault(mark, own) != own for mark in _marks(info)):
+        elif any(side_of_samples.setdefault(mark, own) != own for mark in marks_of(info, shared)):
             excluded[info.id] = f"the same samples are on another side than its {config.by}"
     return excluded
-
-
-def _marks(info: RecordingInfo) -> list[str]:
-    """Return what two recordings share if they are the same measurement."""
-    return [mark for mark in (info.signal_digest, info.source_digest) if mark]

@@ -233,7 +233,7 @@ def _synthetic_index(folder, n_recordings, hours):
     quality[100:105] = 1
     entries = [
         (RecordingInfo(id=f"r{k:06d}", dataset=f"d{k % 40}", subject=f"s{k}", **fields), layout,
-         quality)
+         quality, np.zeros(0, np.uint64))
         for k in range(n_recordings)
     ]  # fmt: skip
     write_index_entries(folder, entries)
@@ -262,7 +262,7 @@ def test_index_does_not_grow_with_the_number_of_windows(tmp_path):
 
 
 def test_header_read_from_the_file_alone(small_corpus):
-    info, layout, quality = read_header(recording_path(small_corpus, "rec4"))
+    info, layout, quality, _ = read_header(recording_path(small_corpus, "rec4"))
     assert info.id == "rec4"
     assert layout.size == os.path.getsize(recording_path(small_corpus, "rec4"))
     assert len(quality) == 24

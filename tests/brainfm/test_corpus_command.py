@@ -47,6 +47,15 @@ def test_split_then_audit(folder, capsys):
     assert "is on sides train" in capsys.readouterr().out
 
 
+def test_verify_finds_a_changed_split(folder, capsys):
+    assert main(["corpus", "split", str(folder)]) == 0
+    assert main(["corpus", "verify", str(folder)]) == 0
+    path = folder / "split.json"
+    path.write_text(path.read_text().replace('"salt": ""', '"salt": " "'))
+    assert main(["corpus", "verify", str(folder)]) == 1
+    assert "split.json: damaged, or edited by hand" in capsys.readouterr().out
+
+
 def test_split_by_data_set_with_its_own_fractions(folder):
     out = folder / "by_set.json"
     command = ["corpus", "split", str(folder), "--by", "dataset", "--dataset-fractions"]

@@ -155,3 +155,30 @@ def test_modality_keeps_only_its_channels(tmp_path):
     np.testing.assert_allclose(eeg.read(10, 20), source.open().read(10, 20)[:4])
     with pytest.raises(ValueError, match="has no mag or planar or axial channels"):
         replace(source, modality=("meg",)).open()
+
+
+def test_names_that_an_id_cannot_hold_stay_different(tmp_path):
+    paths = [
+        tmp_path / "被験者一_raw.fif",
+        tmp_path / "被験者二_raw.fif",
+        tmp_path / ("x" * 230 + "1.fif"),
+        tmp_path / ("x" * 230 + "2.fif"),
+        tmp_path / "a b.fif",
+        tmp_path / "a_b.fif",
+    ]
+    for path in paths:
+        path.touch()
+    ids = [source.id for source in file_sources(paths, dataset="pilot")]
+    assert len(set(ids)) == 6
+    assert all(len(name) <= 200 and name.isascii() and name.startswith("pilot_") for name in ids)
+    # The same letter, as two file systems spell it.
+    composed, decomposed = "s/\u00fc.edf", "s/u\u0308.edf"
+    assert file_id(Path(composed), "") == file_id(Path(decomposed), "")
+
+
+def test_a_glob_passes_folders_on_its_way(tmp_path):
+    (tmp_path / "sub" / "deep").mkdir(parents=True)
+    (tmp_path / "sub" / "deep" / "a.edf").touch()
+    (tmp_path / "sub" / "c.ds").mkdir()
+    found = [path.name for path in expand([f"{tmp_path}/**/*"])]
+    assert found == ["c.ds", "a.edf"]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainfm.audit import audit, duplicates, unlisted
+from brainfm.audit import audit, unlisted
+from brainfm.copies import duplicates
 from brainfm.recording_info import RecordingInfo
 from brainfm.splits import Split, SplitConfig, make_split, unit_of
 

@@ -19,14 +19,11 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from brainfm.samples import Role, sample_paths
+from brainfm.catalogue import read_catalogue
+from brainfm.samples import CATALOGUE, sample_paths
 
-DATASETS: dict[Role, str] = {
-    "train": "trained-on",
-    "held-out": "held-out",
-    "unseen": "unseen-devices",
-}
-SIDES: dict[Role, str] = {"train": "train", "held-out": "validation", "unseen": "test"}
+SIDES = {"-held-out": "validation", "-unseen": "test"}
+"""Side of the split by the ending of a data set's name; without such an ending it is trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +47,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def side_of(dataset: str) -> str:
+    """Return the side of the split that a data set lies on."""
+    return next((side for ending, side in SIDES.items() if dataset.endswith(ending)), "train")
+
+
 def steps(out: Path, tokenizer_steps: int | None, pretrain_steps: int | None) -> list[Step]:
     """Return the commands, in order."""
 
@@ -60,23 +62,17 @@ def steps(out: Path, tokenizer_steps: int | None, pretrain_steps: int | None) ->
         return str(out / name)
 
     corpus, split = path("corpus"), path("corpus/split.json")
-    prepare = [
-        Step(
-            command=["prepare", *map(str, sample_paths(role)), "--dataset", name, "--out", corpus],
-            result=out / f".prepared-{name}",
-        )
-        for role, name in DATASETS.items()
-    ]
-    shares = [
-        f"{name}:{','.join(f'{side}={int(side == SIDES[role])}' for side in SIDES.values())}"
-        for role, name in DATASETS.items()
-    ]
+    names = [entry.name for entry in read_catalogue(CATALOGUE)]
+    shares = [f"{name}:{side_of(name)}=1" for name in names]
     divide = ["corpus", "split", corpus, "--by", "recording", "--dataset-fractions", *shares]
     tokenizer = ["tokenizer", "fit", "--config", "nano", "--data.corpus", corpus]
     pretrain = ["pretrain", "fit", "--config", "nano", "--data.codes", path("codes")]
     example = str(sample_paths("unseen")[0])
     return [
-        *prepare,
+        Step(
+            command=["prepare", "--catalogue", str(CATALOGUE), "--out", corpus],
+            result=out / ".prepared",
+        ),
         Step(command=divide, result=out / "corpus/split.json"),
         Step(
             command=[*tokenizer, *limit(tokenizer_steps), "--out", path("tokenizer")],

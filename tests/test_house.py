@@ -269,7 +269,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert {name for name in shipped if name.endswith(".py")} == modules
     data = {name for name in shipped if not name.endswith(".py")}
     allowed = re.compile(
-        r"brainfm/(py\.typed|configs/\w+\.yaml|samples/(\w+\.(fif|edf)|README\.md|LICENSE\w+\.txt))"
+        r"brainfm/(py\.typed|configs/\w+\.yaml|samples/(\w+\.(fif|edf)|README\.md|catalogue\.yaml|LICENSE\w+\.txt))"
     )
     assert [name for name in sorted(data) if not allowed.fullmatch(name)] == []
     presets = {f"brainfm/configs/{p.name}" for p in (ROOT / "configs").glob("*.yaml")}

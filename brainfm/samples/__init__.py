@@ -8,6 +8,9 @@ Role = Literal["train", "held-out", "unseen"]
 
 _FOLDER = Path(__file__).resolve().parent
 
+CATALOGUE = _FOLDER / "catalogue.yaml"
+"""The same recordings with devices and licences, for ``brainfm prepare --catalogue``."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:

@@ -6,14 +6,26 @@ import h5py
 import pytest
 
 import brainfm
+from brainfm.catalogue import read_catalogue
 from brainfm.cli import main
-from brainfm.demo import Step, run_demo, steps
+from brainfm.demo import Step, run_demo, side_of, steps
+from brainfm.samples import CATALOGUE, SAMPLES
 
 
 def test_commands_are_in_the_order_of_the_data(tmp_path):
     names = [step.command[0] for step in steps(tmp_path, None, None)]
-    expected = "prepare prepare prepare corpus tokenizer export codes pretrain export encode report"
+    expected = "prepare corpus tokenizer export codes pretrain export encode report"
     assert names == expected.split()
+
+
+def test_catalogue_agrees_with_the_table_of_samples():
+    roles = {"train": "train", "validation": "held-out", "test": "unseen"}
+    listed = {
+        entry.root / file: roles[side_of(entry.name)]
+        for entry in read_catalogue(CATALOGUE)
+        for file in entry.files
+    }
+    assert listed == {sample.path: sample.role for sample in SAMPLES}
 
 
 def test_finished_steps_are_kept_and_a_failure_stops(tmp_path):
@@ -54,4 +66,4 @@ def test_whole_line(tmp_path, capsys):
     model = brainfm.from_pretrained(out / "checkpoint")
     assert model.model.masked_model is not None
     assert main(line) == 0
-    assert capsys.readouterr().out.count("done before") == 11
+    assert capsys.readouterr().out.count("done before") == 9

@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= bids,dask,hub
+EXTRAS ?= bids,dask,hub,deepspeed
 WORKERS ?= 2
 OUT ?= runs/demo
 ARGS ?=

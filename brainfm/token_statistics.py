@@ -8,35 +8,62 @@ from torch import Tensor
 from torchmetrics import Metric
 
 
-class CodeUsage(Metric):
-    """Share of the codes of each level that occurred at all.
+class CodeStatistics(Metric):
+    """How the codes of each level are used, over all ranks.
 
     Parameters
     ----------
     n_quantizers, codebook_size
         Q and K.
+    tokens_per_second
+        Of signal: frames a second times sources.
     """
 
     counts: Tensor
     full_state_update = False
 
-    def __init__(self, n_quantizers: int, codebook_size: int) -> None:
+    def __init__(self, n_quantizers: int, codebook_size: int, tokens_per_second: float) -> None:
         super().__init__()
+        self.tokens_per_second = tokens_per_second
         zeros = torch.zeros(n_quantizers, codebook_size, dtype=torch.int64)
         self.add_state("counts", zeros, dist_reduce_fx="sum")
 
-    @property
-    def total(self) -> int:
-        """Return the number of tokens seen on this rank."""
-        return int(self.counts[0].sum())
-
     def update(self, codes: Tensor) -> None:
-        """Count codes (..., Q)."""
-        self.counts += code_counts(codes, self.counts.shape[1])
+        """Count codes (..., Q); those of latents that were not quantized, Q = 0, count nothing."""
+        if codes.shape[-1]:
+            # Not in place: validation resets what training counts, in inference mode.
+            self.counts = self.counts + code_counts(codes, self.counts.shape[1])
 
-    def compute(self) -> Tensor:
-        """Return the share of codes that were used, (Q,)."""
-        return (self.counts > 0).float().mean(1)
+    def compute(self) -> dict[str, Tensor]:
+        """Return ``usage``, ``perplexity`` and ``bits_per_second``, (Q,) each; empty if no codes.
+
+        Usage is the share of the K codes that occurred at all, perplexity two to the entropy, and
+        bits per second what the codes carry, ``tokens_per_second x entropy``: less than what they
+        take, ``tokens_per_second x log2 K``, unless all occur equally often.
+        """
+        if not self.counts.any():
+            return {}
+        spread = perplexity(self.counts)
+        return {
+            "usage": (self.counts > 0).float().mean(1),
+            "perplexity": spread.float(),
+            "bits_per_second": (self.tokens_per_second * spread.log2()).float(),
+        }
+
+    def named(self, side: str) -> dict[str, Tensor]:
+        """Return what to log, ``SIDE/NAME_LEVEL`` with levels from 0, and start afresh.
+
+        Every rank has to call it, as it adds up their counts.
+        """
+        # To have seen no codes is no mistake: torchmetrics would warn.
+        self.update(self.counts.new_zeros(0, len(self.counts)))
+        found = {
+            f"{side}/{name}_{level}": value
+            for name, values in self.compute().items()
+            for level, value in enumerate(values)
+        }
+        self.reset()
+        return found
 
 
 def code_counts(codes: Tensor, codebook_size: int) -> Tensor:

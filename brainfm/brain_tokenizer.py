@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 
 from brainfm.code_times import n_windows
-from brainfm.quantizers import Quantized, QuantizerConfig, ResidualQuantizer
+from brainfm.quantizers import Quantized, QuantizerConfig, build_quantizer
 from brainfm.seanet import SEANetDecoder, SEANetEncoder
+from brainfm.seanet_layers import Past
+from brainfm.sensor_attention import SensorAttention, SourceAttention
 from brainfm.sensor_embedding import SensorEmbedding
 from brainfm.sensors import SENSOR_TYPES
 
@@ -60,6 +62,13 @@ class TokenizerConfig:
         Octaves of sines and cosines of the position; 0 as published.
     name_sources
         Give every source a learned key of its own in the decoder; False as published.
+    causal
+        Let no code depend on samples after its own frame: windows follow each other as one signal
+        and convolutions look back only (:mod:`brainfm.tokenizer_stream`); False as published.
+    recompute
+        Activation checkpointing: let training compute the activations of encoder and decoder again
+        in the backward pass instead of keeping them, a third more work for memory that hardly grows
+        with the channels. None: only on a CPU and only where they are large. Changes no result.
     """
 
     sfreq: float = 256.0
@@ -80,6 +89,8 @@ class TokenizerConfig:
     position_scale: float = 0.1
     fourier_bands: int = 4
     name_sources: bool = True
+    causal: bool = False
+    recompute: bool | None = None
 
     def __post_init__(self) -> None:
         if self.window % self.hop:
@@ -89,6 +100,8 @@ class TokenizerConfig:
             )
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap must lie in [0, 1), got {self.overlap}")
+        if self.causal and self.overlap:
+            raise ValueError(f"overlap must be 0 if causal, got {self.overlap}")
         if self.width % self.n_heads:
             raise ValueError(f"width ({self.width}) must be a multiple of n_heads ({self.n_heads})")
         unknown = sorted(set(self.types) - set(SENSOR_TYPES))
@@ -132,69 +145,6 @@ def cut_windows(x: Tensor, length: int, stride: int) -> Tensor:
     return F.pad(x, (0, missing)).unfold(-1, length, stride)
 
 
-def linear(n_in: int, n_out: int, *, input_rms: float = 1.0) -> nn.Linear:
-    """Return a linear layer that starts with unit variance out for ``input_rms`` in."""
-    layer = nn.Linear(n_in, n_out)
-    nn.init.normal_(layer.weight, std=n_in**-0.5 / input_rms)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-class SourceAttention(nn.Module):
-    """Gather sensors into latent sources: attention with N learned queries, frame by frame."""
-
-    def __init__(self, width: int, n_sources: int, n_heads: int) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.queries = nn.Parameter(torch.randn(n_sources, width))
-        self.key = linear(width, width)
-        self.value = linear(width, width)
-        self.out = linear(width, width)
-
-    def forward(self, z: Tensor, sensors: Tensor, mask: Tensor) -> Tensor:
-        """Map latents (B, C, F, D) of F frames and sensor embeddings to (B, N, F, D)."""
-        n_frames = z.shape[2]
-        # Linear is additive: the sensors' share of the keys is the same in every frame.
-        key = self.key(z) + F.linear(sensors, self.key.weight).unsqueeze(2)
-        heads = {"h": self.n_heads}
-        q_BHND = repeat(self.queries, "n (h d) -> b h n d", b=z.shape[0] * n_frames, **heads)
-        k_BHCD = rearrange(key, "b c f (h d) -> (b f) h c d", **heads)
-        v_BHCD = rearrange(self.value(z), "b c f (h d) -> (b f) h c d", **heads)
-        allowed = repeat(mask, "b c -> (b f) 1 1 c", f=n_frames)
-        y = F.scaled_dot_product_attention(q_BHND, k_BHCD, v_BHCD, attn_mask=allowed)
-        return self.out(rearrange(y, "(b f) h n d -> b n f (h d)", f=n_frames))
-
-
-class SensorAttention(nn.Module):
-    """Spread latent sources over sensors: attention with the sensors' embeddings as queries.
-
-    With ``name_sources`` a learned vector per source is added to its keys, so that a sensor can
-    listen to a source for what it is and not only for what it says. As published, without: then
-    every sensor starts with nearly the same mixture, a plateau that training has to leave first.
-    """
-
-    def __init__(self, width: int, n_sources: int, n_heads: int, *, name_sources: bool) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        # Quantized latents have about unit length: each of their D numbers is about D ** -0.5.
-        self.key_value = linear(width, 2 * width, input_rms=width**-0.5)
-        self.out = linear(width, width)
-        self.source_keys = nn.Parameter(torch.randn(n_sources, width)) if name_sources else None
-
-    def forward(self, z: Tensor, sensors: Tensor) -> Tensor:
-        """Map sources (B, N, F, D) and sensor embeddings (B, C, D) to (B, C, F, D)."""
-        n_frames = z.shape[2]
-        heads = {"h": self.n_heads}
-        q_BHCD = repeat(sensors, "b c (h d) -> (b f) h c d", f=n_frames, **heads)
-        k_BHND, v_BHND = rearrange(
-            self.key_value(z), "b n f (two h d) -> two (b f) h n d", two=2, **heads
-        )
-        if self.source_keys is not None:
-            k_BHND = k_BHND + rearrange(self.source_keys, "n (h d) -> h n d", **heads)
-        y = F.scaled_dot_product_attention(q_BHCD, k_BHND, v_BHND)
-        return self.out(rearrange(y, "(b f) h c d -> b c f (h d)", f=n_frames))
-
-
 class BrainTokenizer(nn.Module):
     """Windows of any sensor array to codes and back.
 
@@ -211,6 +161,8 @@ class BrainTokenizer(nn.Module):
             "last_kernel_size": cfg.last_kernel_size,
             "width": cfg.width,
             "lstm_layers": cfg.lstm_layers,
+            "causal": cfg.causal,
+            "recompute": cfg.recompute,
         }
         self.sensor_embedding = SensorEmbedding(
             cfg.width,
@@ -220,7 +172,7 @@ class BrainTokenizer(nn.Module):
         )
         self.encoder = SEANetEncoder(**sizes)
         self.gather = SourceAttention(cfg.width, cfg.n_sources, cfg.n_heads)
-        self.quantizer = ResidualQuantizer(cfg.quantizer, cfg.width)
+        self.quantizer = build_quantizer(cfg.quantizer, cfg.width)
         self.spread = SensorAttention(
             cfg.width, cfg.n_sources, cfg.n_heads, name_sources=cfg.name_sources
         )
@@ -232,19 +184,30 @@ class BrainTokenizer(nn.Module):
         """Embed the sensors of a batch; see :class:`brainfm.sensor_embedding.SensorEmbedding`."""
         return Sensors(self.sensor_embedding(positions, orientations, types), mask)
 
-    def encode(self, windows: Tensor, sensors: Sensors) -> Tensor:
-        """Map windows (B, C, W, L) to unit-length latents (B, N, W * P, D)."""
-        n_batch, n_sensors = windows.shape[:2]
-        z = self.encoder(rearrange(windows, "b c w l -> (b c w) l"))
-        z = rearrange(z, "(b c w) p d -> b c (w p) d", b=n_batch, c=n_sensors)
+    def encode(self, windows: Tensor, sensors: Sensors, past: Past | None = None) -> Tensor:
+        """Map windows (B, C, W, L) to unit-length latents (B, N, W * P, D).
+
+        Causal, windows are one signal; ``past`` is what a call leaves for the one after it, an
+        empty dictionary at the beginning.
+        """
+        z = self.encoder(self._rows(windows), past)
+        z = rearrange(z, "(b c w) p d -> b c (w p) d", b=windows.shape[0], c=windows.shape[1])
         return F.normalize(self.gather(z, *sensors), dim=-1)
 
-    def decode(self, z: Tensor, sensors: Sensors) -> Tensor:
-        """Map quantized latents (B, N, W * P, D) to windows (B, C, W, L)."""
+    def decode(self, z: Tensor, sensors: Sensors, past: Past | None = None) -> Tensor:
+        """Map quantized latents (B, N, W * P, D) to windows (B, C, W, L); ``past`` as above."""
         frames = self.spread(z, sensors.embedding)
-        n_batch, n_sensors = frames.shape[:2]
-        rows = rearrange(frames, "b c (w p) d -> (b c w) p d", p=self.cfg.frames_per_window)
-        return rearrange(self.decoder(rows), "(b c w) l -> b c w l", b=n_batch, c=n_sensors)
+        n_batch, n_sensors, n_frames = frames.shape[:3]
+        per_row = n_frames if self.cfg.causal else self.cfg.frames_per_window
+        x = self.decoder(rearrange(frames, "b c (w p) d -> (b c w) p d", p=per_row), past)
+        length = min(self.cfg.window, n_frames * self.cfg.hop)
+        return x.reshape(n_batch, n_sensors, -1, length)
+
+    def _rows(self, windows: Tensor) -> Tensor:
+        """Return what the encoder takes for a signal of its own, (R, T)."""
+        if self.cfg.causal:
+            return rearrange(windows, "b c w l -> (b c) (w l)")
+        return rearrange(windows, "b c w l -> (b c w) l")
 
     def cut(self, x: Tensor, overlap: float | None = None) -> Tensor:
         """Cut standardised signals (B, C, T) into windows (B, C, W, L)."""
@@ -272,9 +235,5 @@ class BrainTokenizer(nn.Module):
             False lets the latents pass as they are (the first steps of training).
         """
         z = self.encode(windows, seen)
-        if quantize:
-            quantized = self.quantizer(z)
-        else:
-            no_codes = torch.zeros(*z.shape[:-1], 0, dtype=torch.long, device=z.device)
-            quantized = Quantized(z, no_codes, z.new_zeros(()))
+        quantized = self.quantizer(z) if quantize else self.quantizer.skip(z)
         return Reconstruction(self.decode(quantized.values, wanted), quantized, z)

@@ -94,7 +94,9 @@ def software_versions() -> dict[str, str]:
 
 def codes_digest(tokenizer: BrainTokenizer) -> str:
     """Return a hash of everything that turns a signal into codes."""
-    state = hashlib.sha256(json.dumps(to_json(tokenizer.cfg), sort_keys=True).encode())
+    # What training recomputes changes no code.
+    cfg = {k: v for k, v in to_json(tokenizer.cfg).items() if k != "recompute"}
+    state = hashlib.sha256(json.dumps(cfg, sort_keys=True).encode())
     for name, value in sorted(tokenizer.state_dict().items()):
         if not name.startswith(("decoder.", "spread.")):
             state.update(name.encode())

@@ -25,6 +25,7 @@ from brainfm.recordings import (
     recording_from_raw,
     recordings_from_epochs,
 )
+from brainfm.seanet_layers import Past
 from brainfm.sensors import SensorArray
 from brainfm.window_stream import Standardised, regroup, window_batches
 
@@ -118,13 +119,15 @@ class Encoder(nn.Module):
         cfg = self.model.tokenizer.cfg
         order = canonical_order(processed.sensors, processed.good)
         sensors = processed.sensors.select(order)
-        self._check_types(sensors)
+        self.check_types(sensors)
         batch_windows = max(1, CHANNEL_WINDOWS // len(sensors))
         total, done = n_frames(processed.n_times, cfg), 0
+        past: Past | None = {} if cfg.causal else None
         with torch.inference_mode():
             embedded = self.embed(sensors)
             for x in window_batches(processed, order, cfg.window, cfg.stride, batch_windows):
-                z = self.model.tokenizer.encode(x.to(self.device).unsqueeze(0), embedded)
+                windows = x.to(self.device).unsqueeze(0)
+                z = self.model.tokenizer.encode(windows, embedded, past)
                 codes = self.model.tokenizer.quantizer(z).codes
                 block = rearrange(codes, "1 n p q -> p n q").cpu().numpy().astype(np.uint16)
                 block = block[: total - done]
@@ -181,7 +184,8 @@ class Encoder(nn.Module):
             np.concatenate([block.times for block in blocks]),
         )
 
-    def _check_types(self, sensors: SensorArray) -> None:
+    def check_types(self, sensors: SensorArray) -> None:
+        """Raise ValueError if there is no sensor, or one of a type that the model does not take."""
         known = self.model.tokenizer.cfg.types
         foreign = sorted(set(sensors.types.tolist()) - set(known))
         if foreign:

@@ -9,101 +9,72 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from torch.utils.checkpoint import checkpoint
+
+from brainfm.seanet_layers import Conv, Numbered, Past, ResidualBlock, SkipLSTM, TransposedConv
+
+SAMPLES_AT_ONCE = {"cpu": 2**16, "cuda": 2**22}
+"""Rows x samples of waveform whose layers are computed together: bounds memory."""
+
+BYTES_PER_SAMPLE = 34
+"""Of activations that one direction keeps for a backward pass, per sample and filter (float32)."""
+
+KEPT_BYTES = 128e6
+"""Activations that a CPU keeps at most in one direction if nothing else is asked for."""
 
 
-def pad_reflect(x: Tensor, left: int, right: int) -> Tensor:
-    """Pad the last axis by reflection, also where the signal is shorter than the padding.
+class LayerStack(nn.Module):
+    """Layers on rows that do not know of each other, some rows at a time.
 
-    EnCodec's rule for short signals: zeros are appended, the result is reflected and cut.
+    Parameters
+    ----------
+    layers
+        Modules of ``(x, past)``.
+    step
+        Samples of waveform that a time step of the input stands for.
+    n_filters
+        Features at the rate of the waveform, by which activations are estimated.
+    recompute
+        Keep no activation for the backward pass but the input's and compute the others again
+        (activation checkpointing): a third more work, and memory that hardly grows with the rows.
+        None does so on a CPU where more than :data:`KEPT_BYTES` would be kept.
     """
-    missing = max(left, right) + 1 - x.shape[-1]
-    if missing <= 0:
-        return F.pad(x, (left, right), mode="reflect")
-    padded = F.pad(F.pad(x, (0, missing)), (left, right), mode="reflect")
-    return padded[..., : padded.shape[-1] - missing]
 
-
-def normed(conv: nn.Conv1d | nn.ConvTranspose1d, fan_in: float) -> nn.Module:
-    """Start a convolution so that it keeps its input's variance, then weight-norm it.
-
-    torch's default shrinks the signal in every layer; after ten of them the latents hold little but
-    biases, and training starts on a plateau.
-    """
-    nn.init.normal_(conv.weight, std=fan_in**-0.5)
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-    return weight_norm(conv)
-
-
-class Conv(nn.Module):
-    """Weight-normed convolution whose output has ``ceil(T / stride)`` frames.
-
-    Padding is split between both sides, the larger half on the left (EnCodec, non-causal).
-    """
-
-    def __init__(self, n_in: int, n_out: int, kernel: int, *, stride: int = 1) -> None:
+    def __init__(
+        self, layers: Sequence[nn.Module], *, step: int, n_filters: int, recompute: bool | None
+    ) -> None:
         super().__init__()
-        self.conv = normed(nn.Conv1d(n_in, n_out, kernel, stride=stride), n_in * kernel)
-        self.kernel = kernel
-        self.stride = stride
+        self.layers = nn.ModuleList(layers)
+        self.step = step
+        self.sample_bytes = BYTES_PER_SAMPLE * n_filters
+        self.recompute = recompute
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (R, F_in, T) to (R, F_out, ceil(T / stride))."""
-        total = self.kernel - self.stride
-        right = total // 2
-        extra = -x.shape[-1] % self.stride
-        return self.conv(pad_reflect(x, total - right, right + extra))
+    def run(self, x: Tensor, past: Past | None = None) -> Tensor:
+        """Apply the layers to (R, T, F)."""
+        device, row = x.device.type, x.shape[1] * self.step
+        again = self.recompute
+        if again is None:
+            again = device == "cpu" and len(x) * row * self.sample_bytes > KEPT_BYTES
+        if past is not None or (torch.is_grad_enabled() and not again):
+            return self._apply_layers(x, past)
+        n_rows = max(1, SAMPLES_AT_ONCE.get(device, 2**20) // row)
+        # Groups of nearly the same size: a small last one would waste the threads.
+        groups = x.chunk(-(-len(x) // n_rows)) if len(x) else (x,)
+        if torch.is_grad_enabled():
+            pieces = [checkpoint(self._apply_layers, g, use_reentrant=False) for g in groups]
+        else:
+            pieces = [self._apply_layers(g) for g in groups]
+        return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
 
-
-class TransposedConv(nn.Module):
-    """Weight-normed transposed convolution whose output has ``T * stride`` samples."""
-
-    def __init__(self, n_in: int, n_out: int, kernel: int, *, stride: int) -> None:
-        super().__init__()
-        # Every output sample sees kernel / stride of the kernel's taps.
-        conv = nn.ConvTranspose1d(n_in, n_out, kernel, stride=stride)
-        self.conv = normed(conv, n_in * kernel / stride)
-        self.overhang = kernel - stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (R, F_in, T) to (R, F_out, T * stride)."""
-        right = self.overhang // 2
-        y = self.conv(x)
-        return y[..., self.overhang - right : y.shape[-1] - right]
-
-
-class ResidualBlock(nn.Module):
-    """ELU - conv 3 - ELU - conv 1 through half the width, plus a 1x1 shortcut."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.narrow = Conv(dim, dim // 2, 3)
-        self.widen = Conv(dim // 2, dim, 1)
-        self.shortcut = Conv(dim, dim, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (R, F, T) to (R, F, T)."""
-        return self.shortcut(x) + self.widen(F.elu(self.narrow(F.elu(x))))
+    def _apply_layers(self, x: Tensor, past: Past | None = None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, past)
+        return x
 
 
-class SkipLSTM(nn.Module):
-    """One-way LSTM over time with a skip around it."""
-
-    def __init__(self, dim: int, layers: int) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(dim, dim, num_layers=layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (R, F, P) to (R, F, P)."""
-        frames_first = x.permute(2, 0, 1)
-        y, _ = self.lstm(frames_first)
-        return (y + frames_first).permute(1, 2, 0)
-
-
-class SEANetEncoder(nn.Module):
+class SEANetEncoder(LayerStack):
     """Waveform (R, T) to latent frames (R, P, D) with ``P = T / prod(ratios)``.
 
     Parameters
@@ -118,6 +89,10 @@ class SEANetEncoder(nn.Module):
         D, features of a latent frame.
     lstm_layers
         Layers of the recurrence over latent frames.
+    causal
+        Let no output depend on later inputs.
+    recompute
+        See :class:`LayerStack`.
     """
 
     def __init__(
@@ -129,23 +104,26 @@ class SEANetEncoder(nn.Module):
         last_kernel_size: int,
         width: int,
         lstm_layers: int = 2,
+        causal: bool = False,
+        recompute: bool | None = None,
     ) -> None:
-        super().__init__()
-        self.hop = math.prod(ratios)
-        layers: list[nn.Module] = [Conv(1, n_filters, kernel_size)]
+        layers: list[nn.Module] = [Conv(1, n_filters, kernel_size, causal=causal)]
         dim = n_filters
         for ratio in reversed(ratios):
-            layers += [ResidualBlock(dim), nn.ELU(), Conv(dim, 2 * dim, 2 * ratio, stride=ratio)]
+            down = Conv(dim, 2 * dim, 2 * ratio, stride=ratio, elu=True, causal=causal)
+            layers += [ResidualBlock(dim, causal=causal), Numbered(), down]
             dim *= 2
-        layers += [SkipLSTM(dim, lstm_layers), nn.ELU(), Conv(dim, width, last_kernel_size)]
-        self.layers = nn.Sequential(*layers)
+        last = Conv(dim, width, last_kernel_size, elu=True, causal=causal)
+        layers += [SkipLSTM(dim, lstm_layers, causal=causal), Numbered(), last]
+        super().__init__(layers, step=1, n_filters=n_filters, recompute=recompute)
+        self.hop = math.prod(ratios)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Map (R, T) to (R, P, D)."""
-        return self.layers(x.unsqueeze(1)).transpose(1, 2)
+        return self.run(x.unsqueeze(2), past)
 
 
-class SEANetDecoder(nn.Module):
+class SEANetDecoder(LayerStack):
     """Latent frames (R, P, D) to waveform (R, T): the mirror of :class:`SEANetEncoder`."""
 
     def __init__(
@@ -157,25 +135,30 @@ class SEANetDecoder(nn.Module):
         last_kernel_size: int,
         width: int,
         lstm_layers: int = 2,
+        causal: bool = False,
+        recompute: bool | None = None,
     ) -> None:
-        super().__init__()
         dim = n_filters * 2 ** len(ratios)
-        layers: list[nn.Module] = [Conv(width, dim, kernel_size), SkipLSTM(dim, lstm_layers)]
+        layers: list[nn.Module] = [
+            Conv(width, dim, kernel_size, causal=causal),
+            SkipLSTM(dim, lstm_layers, causal=causal),
+        ]
         for ratio in ratios:
-            layers += [nn.ELU(), TransposedConv(dim, dim // 2, 2 * ratio, stride=ratio)]
-            layers += [ResidualBlock(dim // 2)]
+            up = TransposedConv(dim, dim // 2, 2 * ratio, stride=ratio, causal=causal)
+            layers += [Numbered(), up, ResidualBlock(dim // 2, causal=causal)]
             dim //= 2
-        layers += [nn.ELU(), Conv(dim, 1, last_kernel_size)]
-        self.layers = nn.Sequential(*layers)
+        layers += [Numbered(), Conv(dim, 1, last_kernel_size, elu=True, causal=causal)]
+        hop = math.prod(ratios)
+        super().__init__(layers, step=hop, n_filters=n_filters, recompute=recompute)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, past: Past | None = None) -> Tensor:
         """Map (R, P, D) to (R, P * prod(ratios))."""
-        return self.layers(z.transpose(1, 2)).squeeze(1)
+        return self.run(z, past).squeeze(2)
 
 
 def fold_weight_norm(module: nn.Module) -> nn.Module:
     """Bake every weight norm below ``module`` into plain weights, in place, for inference."""
     for child in module.modules():
-        if torch.nn.utils.parametrize.is_parametrized(child, "weight"):
-            torch.nn.utils.parametrize.remove_parametrizations(child, "weight")
+        if is_parametrized(child, "weight"):
+            remove_parametrizations(child, "weight")
     return module

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainfm.brain_tokenizer import Sensors, TokenizerConfig, cut_windows
+from brainfm.checkpoints import codes_digest
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -166,6 +167,30 @@ def test_overlapping_windows_begin_every_stride(tiny_model):
     assert torch.equal(codes[:, :, 4:], run(overlapping, second)[1])
 
 
+def test_a_causal_tokenizer_takes_windows_as_one_signal(tiny_model):
+    """The last frame of the second window hears the first; no frame of the first the second."""
+    causal = tiny_model(causal=True)
+    array, changed = Array(n_times=256), Array(n_times=256)
+    changed.x[..., 128:] += 1.0
+    before, _, waveform = run(causal, array)
+    assert waveform.shape == (2, 7, 2, 128)
+    after = run(causal, changed)
+    torch.testing.assert_close(before[:, :, :4], after[0][:, :, :4], **CLOSE)
+    torch.testing.assert_close(waveform[:, :, 0], after[2][:, :, 0], **CLOSE)
+    changed = Array(n_times=256)
+    changed.x[..., :128] += 1.0
+    assert (run(causal, changed)[0][:, :, 7] - before[:, :, 7]).abs().max() > 1e-4
+
+
+def test_what_is_recomputed_changes_no_code(tiny_model):
+    array = Array()
+    models = [tiny_model(recompute=r) for r in (None, False, True)]
+    assert len({codes_digest(m.tokenizer) for m in models}) == 1
+    first, *others = (run(m, array) for m in models)
+    for other in others:
+        torch.testing.assert_close(other, first)
+
+
 def test_without_quantization_latents_pass(model):
     array = Array()
     tokenizer = model.tokenizer
@@ -177,7 +202,16 @@ def test_without_quantization_latents_pass(model):
 
 
 @pytest.mark.parametrize("n_sensors", [1, 6])
-@pytest.mark.parametrize("changes", [{}, {"name_sources": False}, {"code_dim": 4}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"name_sources": False},
+        {"code_dim": 4},
+        {"causal": True},
+        {"recompute": True},
+    ],
+)
 def test_every_parameter_gets_a_gradient(tiny_model, n_sensors, changes):
     """With one sensor too: its window trains. Its keys alone get none: it is the only choice."""
     tokenizer = tiny_model(**changes).tokenizer.train().requires_grad_(True)
@@ -213,6 +247,7 @@ def test_published_sizes():
     [
         ({"window": 500}, r"window \(500 samples\) must be a multiple .* = 64"),
         ({"overlap": 1.0}, "overlap"),
+        ({"overlap": 0.25, "causal": True}, "overlap must be 0 if causal"),
         ({"width": 254}, "n_heads"),
         ({"types": {"eeg": 0, "nirs": 1}}, "types must name some of"),
         ({"types": {}}, "types"),

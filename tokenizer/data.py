@@ -1,5 +1,6 @@
 """Windows of a corpus for training the tokenizer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from brainfm.batches import Batch
@@ -62,6 +63,10 @@ class WindowData(StageData[Batch]):
     def indices(self, side: str) -> list[int]:
         """Return the positions of a side's recordings in the corpus."""
         return self.split.indices(self.corpus.recordings, side)
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        """Return the ids of the recordings at these positions in the corpus, each once, sorted."""
+        return sorted({self.corpus.recordings[i].id for i in positions})
 
     def summary(self) -> dict[str, Any]:
         """Return what a model card says of the training data."""

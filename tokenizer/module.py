@@ -1,31 +1,26 @@
 """Training of the tokenizer (stage 1) as a LightningModule.
 
-Shapes: B batch, C sensors, T samples.
+Shapes: B batch, C sensors, N sources, P latent frames, Q quantizers.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from brainfm.augmentation import NO_AUGMENTATION, AugmentationConfig
 from brainfm.batches import Batch
-from brainfm.brain_tokenizer import BrainTokenizer, Reconstruction, Sensors, TokenizerConfig
+from brainfm.brain_tokenizer import BrainTokenizer, Reconstruction, TokenizerConfig
 from brainfm.checkpoints import ModelRecord
-from brainfm.objective import (
-    ObjectiveConfig,
-    correlation,
-    hide_channels,
-    reconstruction_terms,
-    weighted_sum,
-)
+from brainfm.codebook_start import CodebookStart
+from brainfm.finite_guard import FiniteGuard, broken_samples, gradient_norm
+from brainfm.objective import ObjectiveConfig, as_config
 from brainfm.optimisation import OptimizerConfig, build_optimizer
-from brainfm.sensors import SENSOR_TYPES
-from brainfm.token_statistics import CodeUsage
-
-INITIAL_STEPS = 32
-INITIAL_LATENTS = 2**15
-"""Steps whose latents, and how many latents at most, the codebooks start from."""
+from brainfm.reconstruction_scores import Loss, fidelity_scores, loss_of
+from brainfm.token_statistics import CodeStatistics
+from brainfm.training_view import reconstruct_batch, training_view
 
 
 class TokenizerModule(LightningModule):
@@ -36,74 +31,77 @@ class TokenizerModule(LightningModule):
     model
         Architecture.
     objective
-        Weights of the loss.
+        The loss: ``brainfm``, ``brainomni`` as published, or one of them with other weights.
     optimizer
         How weights move.
+    augmentation
+        How sensor arrays vary in training.
     hidden_channels
         Share of each sample's channels that the encoder does not see, in [0, 1).
     quantize_after
         Optimizer steps before the codebooks come in; until then latents pass as they are.
+    max_skipped_steps
+        Steps in a row with numbers that are not finite, all skipped, at which training stops.
     """
 
     def __init__(
         self,
         model: TokenizerConfig,
-        objective: ObjectiveConfig,
         optimizer: OptimizerConfig,
+        objective: Literal["brainfm", "brainomni"] | ObjectiveConfig = "brainfm",
+        augmentation: AugmentationConfig = NO_AUGMENTATION,
         hidden_channels: float = 0.25,
         quantize_after: int = 100,
+        max_skipped_steps: int = 10,
     ) -> None:
         super().__init__()
         if not 0 <= hidden_channels < 1:
             raise ValueError(f"hidden_channels must lie in [0, 1), got {hidden_channels}")
-        self.objective = objective
-        self.optimizer = optimizer
-        self.hidden_channels = hidden_channels
-        self.quantize_after = quantize_after
+        self.objective, self.optimizer = as_config(objective), optimizer
+        self.augmentation, self.hidden_channels = augmentation, hidden_channels
+        self.start, self.guard = CodebookStart(quantize_after), FiniteGuard(max_skipped_steps)
         self.tokenizer = BrainTokenizer(model)
-        self.latents: list[Tensor] = []
-        self.usage = CodeUsage(model.quantizer.n_quantizers, model.quantizer.codebook_size)
+        size = model.quantizer.n_quantizers, model.quantizer.codebook_size
+        rate = model.sfreq / model.hop * model.n_sources
+        sides = ("train", "validation", "test")
+        # A module has a method "train": its children cannot bear that name.
+        self.usage = nn.ModuleDict({f"in_{side}": CodeStatistics(*size, rate) for side in sides})
 
     def configure_model(self) -> None:
         """Share codebook statistics between ranks now that their number is known."""
         self.tokenizer.quantizer.synchronise(self.trainer.world_size > 1)
 
-    def forward(self, batch: Batch, seen: Tensor | None = None) -> Reconstruction:
-        """Reconstruct a batch from the channels in ``seen`` (B, C); all that are good if None."""
-        sensors = self.tokenizer.embed_sensors(
-            batch.positions, batch.orientations, batch.types, batch.mask
-        )
-        visible = Sensors(sensors.embedding, batch.mask if seen is None else seen)
-        quantize = not self.training or self.global_step >= self.quantize_after
-        quantize = quantize and (self.training or self.tokenizer.quantizer.initialised)
-        windows = self.tokenizer.cut(batch.x, overlap=0.0)
-        return self.tokenizer(windows, visible, sensors, quantize=quantize)
+    def forward(self, batch: Batch, **changes: Tensor) -> Reconstruction:
+        """Reconstruct a batch; see :func:`brainfm.training_view.reconstruct_batch`."""
+        quantizer = self.tokenizer.quantizer
+        quantize = self.start.due(self.global_step, quantizer, training=self.training)
+        return reconstruct_batch(self.tokenizer, batch, quantize=quantize, **changes)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with some channels hidden."""
-        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ()).item()))
-        seen = hide_channels(batch.mask, self.hidden_channels, generator=generator)
-        result = self(batch, seen)
-        self._collect(result.latents)
-        terms = reconstruction_terms(
-            result.waveform, self.tokenizer.cut(batch.x, overlap=0.0), batch.mask
+        seed = int(torch.randint(2**31, ()).item())
+        draws = torch.Generator(batch.x.device).manual_seed(seed)
+        hidden, recipe = self.hidden_channels, self.objective.recipe
+        view = training_view(batch, self.augmentation, hidden, recipe, generator=draws)
+        result = self(view.batch, seen=view.seen, x=view.x)
+        self.start.add(result.latents, self.global_step, self.tokenizer.quantizer)
+        self._count(result, "train")
+        loss = self._loss(result, view.batch)
+        self.log_dict({f"train/{name}": value for name, value in loss.named().items()})
+        self.log("train/correlation", loss.correlation, prog_bar=True)
+        return self.guard.loss(
+            loss.total,
+            view.broken | broken_samples(result.waveform),
+            self.tokenizer.parameters(),
+            step=self.global_step,
+            names=lambda broken: self._data.names(batch.recording[broken].tolist()),
         )
-        terms["commitment"] = result.quantized.commitment
-        loss = weighted_sum(terms, self.objective)
-        self.log_dict({f"train/{name}": value for name, value in terms.items()})
-        self.log("train/loss", loss, prog_bar=True)
-        self.log("train/correlation", 1 - terms["shape"].detach(), prog_bar=True)
-        return loss
 
-    def _collect(self, latents: Tensor) -> None:
-        """Keep latents of the last steps before quantization and set the codebooks from them."""
-        remaining = self.quantize_after - self.global_step
-        if self.tokenizer.quantizer.initialised or remaining > INITIAL_STEPS:
-            return
-        self.latents.append(latents.detach().flatten(0, -2))
-        if remaining <= 1:
-            self.tokenizer.quantizer.initialise(torch.cat(self.latents)[-INITIAL_LATENTS:])
-            self.latents.clear()
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the norm of the gradient before clipping; no step where it is not finite."""
+        norm = gradient_norm(self.tokenizer.parameters())
+        self.log("train/gradient_norm", norm)
+        self.guard.gradient(norm, self.tokenizer.parameters(), step=self.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log fidelity with every channel visible and nothing random."""
@@ -117,32 +115,37 @@ class TokenizerModule(LightningModule):
         """Return the codes (B, N, P, Q) of a batch."""
         return self(batch).quantized.codes
 
+    @property
+    def _data(self) -> Any:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def _loss(self, result: Reconstruction, batch: Batch) -> Loss:
+        return loss_of(result, batch, self.objective, self.tokenizer.cfg)
+
     def _evaluate(self, batch: Batch, side: str) -> None:
         result = self(batch)
-        target = self.tokenizer.cut(batch.x, overlap=0.0)
-        terms = reconstruction_terms(result.waveform, target, batch.mask)
-        terms["commitment"] = result.quantized.commitment
-        silent = reconstruction_terms(torch.zeros_like(target), target, batch.mask)
-        n = len(batch.x)
-        self.log(f"{side}/loss", weighted_sum(terms, self.objective), batch_size=n)
-        self.log(f"{side}/error", terms["amplitude"], batch_size=n)
-        self.log(f"{side}/error_of_zero", silent["amplitude"], batch_size=n)
-        r = correlation(result.waveform, target).mean(-1)
-        self.log(f"{side}/correlation", r[batch.mask].mean(), batch_size=n, prog_bar=True)
-        for name, kind in SENSOR_TYPES.items():
-            chosen = batch.mask & (batch.types == kind.code)
-            if chosen.any():
-                count = int(chosen.sum())
-                self.log(f"{side}/correlation_{name}", r[chosen].mean(), batch_size=count)
-        if result.quantized.codes.shape[-1]:
-            self.usage.update(result.quantized.codes)
+        self.log(f"{side}/loss", self._loss(result, batch).total, batch_size=len(batch.x))
+        scores = fidelity_scores(result.waveform, batch, self.objective, self.tokenizer.cfg)
+        for name, (value, n) in scores.items():
+            self.log(f"{side}/{name}", value, batch_size=n, prog_bar=name == "correlation")
+        self._count(result, side)
+
+    def _count(self, result: Reconstruction, side: str) -> None:
+        usage: Any = self.usage[f"in_{side}"]
+        usage.update(result.quantized.codes)
+
+    def _log_usage(self, *sides: str) -> None:
+        for side in sides:
+            usage: Any = self.usage[f"in_{side}"]
+            self.log_dict(usage.named(side))
 
     def on_validation_epoch_end(self) -> None:
-        """Log how much of each codebook is used."""
-        if self.usage.total > 0:
-            for level, share in enumerate(self.usage.compute().tolist()):
-                self.log(f"validation/usage_{level}", share)
-        self.usage.reset()
+        """Log how each codebook was used, in training since the last time."""
+        self._log_usage("train", "validation")
+
+    def on_test_epoch_end(self) -> None:
+        """Log how each codebook is used."""
+        self._log_usage("test")
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with a schedule per step."""
@@ -151,11 +154,11 @@ class TokenizerModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put everything that ``brainfm export`` needs beside the weights."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        trained = {"steps": self.global_step, "objective": self.objective.name}
         record = ModelRecord(
             tokenizer=self.tokenizer.cfg,
             masked_model=None,
-            processing=data.processing,
-            training={"tokenizer": {**data.summary(), "steps": self.global_step}},
+            processing=self._data.processing,
+            training={"tokenizer": self._data.summary() | trained},
         )
         checkpoint["brainfm"] = {"stage": "tokenizer", "record": record.to_json()}

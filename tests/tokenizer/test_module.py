@@ -7,6 +7,7 @@ from brainfm.tokenizer.module import TokenizerModule
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from brainfm.augmentation import AugmentationConfig
 from brainfm.checkpoints import load_checkpoint
 from brainfm.export import export_run
 from brainfm.objective import ObjectiveConfig
@@ -112,6 +113,10 @@ def test_validation_has_no_chance_in_it(corpus, module, tmp_path):
     assert {"validation/correlation_eeg", "validation/correlation_mag"} <= set(logged)
     assert "validation/correlation_planar" not in logged
     assert 0 < logged["validation/usage_0"] <= 1
+    assert logged["validation/bits_per_second_0"] > 0
+    assert 1 <= logged["validation/perplexity_1"] <= 8
+    # Three sources, 256 / 32 frames a second, at most 3 bits.
+    assert 0 <= logged["validation/bits_per_second_0"] <= 3 * 8 * 3
     assert logged["validation/error_of_zero"] > 0
 
 
@@ -157,18 +162,73 @@ def test_a_run_continues_from_its_checkpoint(corpus, module, tmp_path):
     assert resumed.tokenizer.quantizer.initialised
 
 
-def test_a_window_with_one_channel_trains(module, corpus):
+@pytest.mark.parametrize("objective", ["brainfm", "brainomni"])
+def test_a_window_with_one_channel_trains(module, corpus, objective):
     batch = evaluation_batch(corpus)
     mask = torch.zeros_like(batch.mask)
     mask[:, 0] = True
     batch = batch._replace(mask=mask)
-    stage = module(quantize_after=10**6).train()
+    stage = module(quantize_after=10**6, objective=objective).train()
     stage.log = stage.log_dict = lambda *args, **kwargs: None
     loss = stage.training_step(batch, 0)
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in stage.parameters() if p.grad is not None)
     assert stage.tokenizer.encoder.layers[0].conv.bias.grad.any()
+
+
+@pytest.mark.parametrize("objective", ["brainfm", "brainomni"])
+def test_every_term_its_share_and_the_gradient_are_logged(corpus, module, tmp_path, objective):
+    stage = module(objective=objective)
+    runner = trainer(tmp_path, steps=4, log_every_n_steps=1, gradient_clip_val=1e-3)
+    runner.fit(stage, datamodule=data(corpus))
+    logged = {name: float(value) for name, value in runner.logged_metrics.items()}
+    terms = stage.objective.recipe.weights
+    assert {f"train/{name}" for name in terms} <= set(logged)
+    assert sum(logged[f"train/share_{name}"] for name in terms) == pytest.approx(1.0)
+    weighted = sum(weight * logged[f"train/{name}"] for name, weight in terms.items())
+    assert weighted == pytest.approx(logged["train/loss"], rel=1e-5)
+    assert logged["train/gradient_norm"] > 1e-3  # before clipping
+
+
+class Spoilt(WindowData):
+    """Windows of which the first sample of the second and third batch is not finite."""
+
+    step = 0
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        self.step += 1
+        if self.step in (2, 3):
+            x = batch.x.clone()
+            x[0, 0, 5] = torch.nan
+            batch = batch._replace(x=x)
+        return batch
+
+
+def test_a_broken_window_is_skipped_and_named(corpus, module, tmp_path, capsys):
+    stage = module(quantize_after=0, max_skipped_steps=3)
+    source = Spoilt(str(corpus), window_s=1.0, channel_seconds=40.0)
+    trainer(tmp_path, steps=4).fit(stage, datamodule=source)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
+    assert len(lines) == 2
+    assert all("signal or loss not finite in rec" in line for line in lines)
+    assert all(torch.isfinite(p).all() for p in stage.parameters())
+    assert torch.isfinite(stage.tokenizer.quantizer.codebooks).all()
+
+
+def test_too_many_broken_windows_end_the_run(corpus, module, tmp_path):
+    source = Spoilt(str(corpus), window_s=1.0, channel_seconds=40.0)
+    with pytest.raises(ValueError, match="that makes 2 in a row"):
+        trainer(tmp_path, steps=4).fit(module(max_skipped_steps=2), datamodule=source)
+
+
+def test_augmented_arrays_train(corpus, module, tmp_path):
+    augmentation = AugmentationConfig(
+        rotation_deg=5, shift_m=0.003, jitter_m=0.002, drop_channels=0.3, region_probability=0.5
+    )
+    stage = module(augmentation=augmentation)
+    trainer(tmp_path, steps=4).fit(stage, datamodule=data(corpus))
+    assert all(torch.isfinite(p).all() for p in stage.parameters())
 
 
 def test_an_export_without_a_run(tmp_path):

@@ -6,6 +6,7 @@ overlap. Predicting zero has a correlation of 0 and an error of 1.
 Shapes: C good sensors, W windows, L samples a window, T samples of a piece, R recordings.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,8 @@ class Reconstructed:
         First sample of each piece in the recording.
     original, reconstruction
         Pieces (C, T), T a multiple of L; empty if no window of the recording is clean.
+    codes
+        Codes (N, P, Q) of every piece, P frames.
     """
 
     sensors: SensorArray
@@ -72,6 +75,7 @@ class Reconstructed:
     starts: tuple[int, ...]
     original: tuple[FloatArray, ...]
     reconstruction: tuple[FloatArray, ...]
+    codes: tuple[NDArray[np.int64], ...] = ()
 
     def windows(self) -> tuple[FloatArray, FloatArray]:
         """Return original and reconstruction cut into windows, (C, W, L)."""
@@ -150,13 +154,30 @@ def reconstruct(
     grid
         Which windows.
     """
+    pieces = choose_pieces(corpus, index, encoder.model.tokenizer.cfg.window, grid)
+    return reconstruct_pieces(encoder, corpus, index, pieces)
+
+
+def reconstruct_pieces(
+    encoder: Encoder, corpus: Corpus, index: int, pieces: Sequence[tuple[int, int]]
+) -> Reconstructed:
+    """Send pieces of a recording, (first sample, windows) each, through the codes and back.
+
+    Raises
+    ------
+    ValueError
+        The recording has sensors that the model does not take.
+    """
     tokenizer = encoder.model.tokenizer
     length = tokenizer.cfg.window
     order = canonical_order(corpus.sensors(index), corpus.good(index))
     sensors = corpus.sensors(index).select(order)
-    pieces = choose_pieces(corpus, index, length, grid) if len(order) else []
+    pieces = pieces if len(order) else []
+    if pieces:
+        encoder.check_types(sensors)
     original = [corpus.read(index, start, n * length)[order] for start, n in pieces]
     decoded: list[FloatArray] = []
+    codes: list[NDArray[np.int64]] = []
     with torch.inference_mode():
         embedded = encoder.embed(sensors) if pieces else None
         at_once = max(1, CHANNEL_WINDOWS // max(1, len(order)))
@@ -166,6 +187,8 @@ def reconstruct(
             parts = [tokenizer(part, embedded, embedded) for part in cut.split(at_once, dim=2)]
             waveform = torch.cat([part.waveform for part in parts], dim=2)
             decoded.append(rearrange(waveform, "1 c w l -> c (w l)").float().cpu().numpy())
+            found = torch.cat([part.quantized.codes for part in parts], dim=2)
+            codes.append(found[0].cpu().numpy())
     return Reconstructed(
         sensors=sensors,
         scale=corpus.channel_scale(index)[order],
@@ -174,6 +197,7 @@ def reconstruct(
         starts=tuple(start for start, _ in pieces),
         original=tuple(original),
         reconstruction=tuple(decoded),
+        codes=tuple(codes),
     )
 
 

@@ -3,6 +3,7 @@
 Shapes: P frames, N sources, Q levels, K codes a level, E width of a code.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from brainfm.code_times import frame_times
 from brainfm.codes import CodeCorpus
+from brainfm.report_page import html_table
 from brainfm.report_style import CODE_MAP, QUIET, level_colours, new_figure
 from brainfm.token_statistics import code_counts, perplexity
 
@@ -51,6 +53,20 @@ def usage_numbers(counts: torch.Tensor) -> list[dict[str, float]]:
         }
         for row, e in zip(counts, effective, strict=True)
     ]
+
+
+def usage_table(levels: Sequence[Mapping[str, float]], codebook_size: int) -> str:
+    """Return what :func:`usage_numbers` found as HTML."""
+    rows = [
+        (
+            str(level),
+            f"{100 * entry['share_used']:.1f} %",
+            f"{entry['perplexity']:.0f} of {codebook_size}",
+            f"{entry['bits']:.2f} of {entry['max_bits']:.2f}",
+        )
+        for level, entry in enumerate(levels, start=1)
+    ]
+    return html_table(("level", "codes in use", "perplexity", "entropy (bits)"), rows)
 
 
 def usage_figure(counts: torch.Tensor) -> "Figure":

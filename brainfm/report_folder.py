@@ -5,21 +5,15 @@ Layout, any part may be missing: ``corpus/`` (with ``split.json``), ``tokenizer/
 ``features.h5``.
 """
 
-from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
-
-import numpy as np
 
 from brainfm.checkpoints import read_config
 from brainfm.codes import CodeCorpus
 from brainfm.corpus import Corpus
 from brainfm.encoder import Encoder
-from brainfm.recording_info import RecordingInfo
-from brainfm.report_style import label_of
-from brainfm.sensors import SENSOR_TYPES
+from brainfm.held_out import Shown, held_out_recordings, matching_encoder, sides_of
 from brainfm.splits import Split
 from brainfm.training_log import TrainingLog, read_training_log
 
@@ -36,14 +30,6 @@ PARTS = MappingProxyType(
     }
 )
 """Every part of a folder, and what it is."""
-
-
-class Shown(NamedTuple):
-    """A recording that a report looks at: its side (empty without a split) and place."""
-
-    side: str
-    place: int
-    info: RecordingInfo
 
 
 class RunFolder:
@@ -103,14 +89,7 @@ class RunFolder:
         found = [self.path / name for name in names if self.has(name)]
         if not found:
             return None
-        encoder = Encoder.from_pretrained(found[0]).to(self.device)
-        made_with = encoder.model.record.processing.settings()
-        if self.corpus is not None and made_with != self.corpus.config.settings():
-            raise ValueError(
-                f"{found[0]} was trained on recordings prepared in another way than "
-                f"{self.corpus.path}; prepare them again with its settings"
-            )
-        return encoder
+        return matching_encoder(found[0], self.corpus, self.device)
 
     @cached_property
     def exported_step(self) -> int | None:
@@ -130,39 +109,10 @@ class RunFolder:
 
     def sides(self) -> dict[str, list[int]]:
         """Return the places of the recordings of every side; without a split one side, ''."""
-        if self.corpus is None:
-            return {}
-        if self.split is None:
-            return {"": list(range(len(self.corpus)))}
-        infos = list(self.corpus.recordings)
-        return {side: self.split.indices(infos, side, allow_new=True) for side in self.split.sides}
+        return {} if self.corpus is None else sides_of(self.corpus, self.split)
 
     def held_out(self) -> list[Shown]:
         """Return evenly chosen recordings of every side but training; of all without a split."""
-        shown: list[Shown] = []
-        for side, indices in self.sides().items():
-            if side == "train" or not indices:
-                continue
-            wanted = min(len(indices), self.max_recordings)
-            for k in np.linspace(0, len(indices) - 1, wanted).round().astype(int):
-                assert self.corpus is not None
-                shown.append(Shown(side, indices[k], self.corpus.recordings[indices[k]]))
-        return shown
-
-
-def array_name(info: RecordingInfo) -> str:
-    """Return device and channels of a recording: what makes two sensor arrays of one kind."""
-    counts = [
-        f"{info.types[kind]} {label_of(kind, info.types[kind])}"
-        for kind in SENSOR_TYPES
-        if info.types.get(kind)
-    ]
-    return f"{info.device or 'unknown device'}, {' + '.join(counts)}"
-
-
-def by_array(infos: list[RecordingInfo]) -> dict[str, list[int]]:
-    """Return the places of recordings by :func:`array_name`."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, info in enumerate(infos):
-        groups[array_name(info)].append(index)
-    return dict(groups)
+        if self.corpus is None:
+            return []
+        return held_out_recordings(self.corpus, self.split, self.max_recordings)

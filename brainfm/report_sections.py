@@ -6,10 +6,18 @@ from typing import Any
 from brainfm.checkpoints import load_checkpoint
 from brainfm.codes import TOKENIZER
 from brainfm.fidelity import WindowGrid, fidelity_of, reconstruct
-from brainfm.report_bands import BANDS, band_correlations, band_figure
-from brainfm.report_codes import count_codes, timeline_figure, usage_figure, usage_numbers
+from brainfm.frequency_bands import BANDS
+from brainfm.held_out import by_array
+from brainfm.report_bands import band_correlations, band_figure
+from brainfm.report_codes import (
+    count_codes,
+    timeline_figure,
+    usage_figure,
+    usage_numbers,
+    usage_table,
+)
 from brainfm.report_features import feature_figure, read_pooled
-from brainfm.report_folder import RunFolder, by_array
+from brainfm.report_folder import RunFolder
 from brainfm.report_learning import masked_model_figure, tokenizer_figure
 from brainfm.report_page import Page, html_table
 from brainfm.report_reconstruction import reconstruction_figure
@@ -131,17 +139,7 @@ def add_usage(page: Page, run: RunFolder) -> dict[str, Any]:
         f"sides. {per_second:g} frames a second x {cfg.n_sources} sources."
     )
     page.add(name, "How often each code occurs", usage_figure(counts), caption)
-    rows = [
-        (
-            str(level),
-            f"{100 * entry['share_used']:.1f} %",
-            f"{entry['perplexity']:.0f} of {counts.shape[1]}",
-            f"{entry['bits']:.2f} of {entry['max_bits']:.2f}",
-        )
-        for level, entry in enumerate(levels, start=1)
-    ]
-    header = ("level", "codes in use", "perplexity", "entropy (bits)")
-    page.add(name, "Levels", html_table(header, rows))
+    page.add(name, "Levels", usage_table(levels, counts.shape[1]))
     tokens = int(counts[0].sum())
     return {"codes": {"bits_per_second": bits, "n_tokens": tokens, "levels": levels}}
 

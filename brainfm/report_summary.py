@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from brainfm.checkpoints import software_versions
+from brainfm.corpus import Corpus
 from brainfm.fidelity import Fidelity
-from brainfm.report_folder import PARTS, RunFolder, Shown, array_name
+from brainfm.held_out import Shown, array_name, sides_of
+from brainfm.report_folder import PARTS, RunFolder
 from brainfm.report_page import Entry, html_list, html_table
 from brainfm.report_style import label_of
+from brainfm.splits import Split
 from brainfm.training_log import TrainingLog
 
 FORMAT = 1
@@ -25,13 +28,11 @@ SPLIT_MEANING = {
 }
 
 
-def data_numbers(run: RunFolder) -> dict[str, Any] | None:
-    """Return how much data each side holds and of which sensor arrays; None without a corpus."""
-    if run.corpus is None:
-        return None
-    infos = list(run.corpus.recordings)
+def data_numbers(corpus: Corpus, split: Split | None) -> dict[str, Any]:
+    """Return how much data each side holds and of which sensor arrays."""
+    infos = list(corpus.recordings)
     sides = {}
-    for side, indices in run.sides().items():
+    for side, indices in sides_of(corpus, split).items():
         members = [infos[i] for i in indices]
         sides[side or "all"] = {
             "recordings": len(members),
@@ -39,7 +40,7 @@ def data_numbers(run: RunFolder) -> dict[str, Any] | None:
             "hours": sum(info.duration for info in members) / 3600,
             "arrays": sorted({array_name(info) for info in members}),
         }
-    return {"split_by": run.split.config.by if run.split else None, "sides": sides}
+    return {"split_by": split.config.by if split else None, "sides": sides}
 
 
 def fidelity_numbers(shown: Shown, rows: Sequence[Fidelity]) -> list[dict[str, Any]]:
@@ -86,7 +87,7 @@ def collect(
     return {
         "format": FORMAT,
         "software": software_versions(),
-        "data": data_numbers(run),
+        "data": data_numbers(run.corpus, run.split) if run.corpus else None,
         "tokenizer": tokenizer_numbers(tokenizer_log) if tokenizer_log else None,
         "fidelity": found.get("fidelity", []),
         "bands": found.get("bands", []),
@@ -127,22 +128,23 @@ def headline(numbers: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
+def split_statements(data: Mapping[str, Any]) -> list[str]:
+    """Return what was held out, from :func:`data_numbers`."""
+    by = data["split_by"]
+    if not by:
+        return ["There is no split: what is shown may have been trained on."]
+    lines = [SPLIT_MEANING[by]]
+    trained = set(data["sides"].get("train", {}).get("arrays", []))
+    for side, amount in data["sides"].items():
+        new = [name for name in amount["arrays"] if name not in trained]
+        if side != "train" and new:
+            lines.append(f"Training has no sensors like these of side {side}: {_some(new)}.")
+    return lines
+
+
 def statements(numbers: Mapping[str, Any]) -> list[str]:
     """Return what the numbers mean, one sentence each, good news and bad."""
-    lines: list[str] = []
-    data = numbers["data"]
-    if data:
-        by = data["split_by"]
-        lines.append(
-            SPLIT_MEANING[by]
-            if by
-            else "There is no split: what is shown may have been trained on."
-        )
-        trained = set(data["sides"].get("train", {}).get("arrays", []))
-        for side, amount in data["sides"].items():
-            new = [name for name in amount["arrays"] if name not in trained]
-            if by and side != "train" and new:
-                lines.append(f"Training has no sensors like these of side {side}: {_some(new)}.")
+    lines = split_statements(numbers["data"]) if numbers["data"] else []
     rows = numbers["fidelity"]
     if rows:
         better = sum(
@@ -173,6 +175,21 @@ def statements(numbers: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def data_table(data: Mapping[str, Any]) -> str:
+    """Return the sides of :func:`data_numbers` as HTML."""
+    rows = [
+        (
+            side,
+            str(amount["recordings"]),
+            str(amount["subjects"]),
+            f"{amount['hours']:.3f}",
+            _some(amount["arrays"]),
+        )
+        for side, amount in data["sides"].items()
+    ]
+    return html_table(("side", "recordings", "subjects", "hours", "devices"), rows)
+
+
 def summary_entries(run: RunFolder, numbers: Mapping[str, Any]) -> list[Entry]:
     """Return the first section of the report."""
     section = "Summary"
@@ -186,18 +203,7 @@ def summary_entries(run: RunFolder, numbers: Mapping[str, Any]) -> list[Entry]:
         )
     ]
     if numbers["data"]:
-        rows = [
-            (
-                side,
-                str(amount["recordings"]),
-                str(amount["subjects"]),
-                f"{amount['hours']:.3f}",
-                _some(amount["arrays"]),
-            )
-            for side, amount in numbers["data"]["sides"].items()
-        ]
-        header = ("side", "recordings", "subjects", "hours", "devices")
-        entries.append(Entry(section, "Data", html_table(header, rows), ""))
+        entries.append(Entry(section, "Data", data_table(numbers["data"]), ""))
     files = [(name, what, "there" if run.has(name) else "missing") for name, what in PARTS.items()]
     text = html_table(("in the folder of this run", "what it is", "state"), files)
     if numbers["left_out"]:

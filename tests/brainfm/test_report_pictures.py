@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from brainfm.fidelity import Reconstructed
-from brainfm.report_bands import BANDS, band_correlations, band_figure, limited_band
+from brainfm.frequency_bands import BANDS, limited_band
+from brainfm.report_bands import band_correlations, band_figure
 from brainfm.report_codes import code_order, usage_figure, usage_numbers
 from brainfm.report_features import feature_figure, principal_components, read_pooled, similarity
 from brainfm.report_page import html_table

@@ -34,14 +34,14 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         ),
         "tokenizer": Command(
             module="brainfm.tokenizer.command",
-            summary="train the tokenizer (stage 1; Lightning CLI)",
+            summary="train the tokenizer (stage 1); 'card' measures what it keeps",
         ),
         "codes": Command(
             module="brainfm.codes_command", summary="corpus + tokenizer -> codes, once"
         ),
         "pretrain": Command(
             module="brainfm.pretrain.command",
-            summary="train the masked model (stage 2; Lightning CLI)",
+            summary="train the masked model (stage 2)",
         ),
         "export": Command(
             module="brainfm.export", summary="training run -> checkpoint folder to publish"

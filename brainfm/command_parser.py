@@ -61,12 +61,16 @@ class CommandParser(ArgumentParser):
         raise SystemExit(2) from ex
 
 
+def plain_text(docstring: str | None) -> str:
+    """Return a docstring as a terminal shows it: without the marks of reStructuredText."""
+    return inspect.cleandoc(docstring or "").replace("``", "'").replace("::\n", ":\n")
+
+
 def command_parser(name: str, module: ModuleType) -> CommandParser:
     """Build the parser of a command; its description is the module's docstring as written."""
-    docstring = inspect.cleandoc(module.__doc__ or "")
     parser = CommandParser(
         prog=f"brainfm {name}",
-        description=docstring.replace("``", "'").replace("::\n", ":\n"),
+        description=plain_text(module.__doc__),
         formatter_class=HelpFormatter,
     )
     module.add_arguments(parser)

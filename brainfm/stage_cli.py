@@ -3,7 +3,6 @@
 ``--config`` takes a file or the name of a bundled preset; ``--out`` is the run's folder.
 """
 
-import inspect
 import logging
 import sys
 import warnings
@@ -17,7 +16,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgre
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 
-from brainfm.command_parser import HelpFormatter
+from brainfm.command_parser import HelpFormatter, plain_text
+from brainfm.strategies import register_strategies
 
 CHECKPOINTS = "checkpoints"
 
@@ -136,6 +136,7 @@ def run_stage(
 ) -> int:
     """Run ``brainfm STAGE fit|validate|test|predict``; ``help_text`` stands above its options."""
     arguments = resolve_presets(argv, stage)
+    register_strategies()
     # One line that says what to do is enough where Lightning warns at every start.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
@@ -163,7 +164,7 @@ def run_stage(
             },
             parser_kwargs={
                 "prog": f"brainfm {stage}",
-                "description": inspect.cleandoc(help_text).replace("``", "'"),
+                "description": plain_text(help_text),
                 "formatter_class": HelpFormatter,
                 # An abbreviation that fits today means something else after the next new option.
                 "allow_abbrev": False,

@@ -67,6 +67,15 @@ class TokenizerModule(LightningModule):
         # A module has a method "train": its children cannot bear that name.
         self.usage = nn.ModuleDict({f"in_{side}": CodeStatistics(*size, rate) for side in sides})
 
+    def setup(self, stage: str) -> None:
+        """Refuse samples that the tokenizer would fill up with silence."""
+        cfg, seconds = self.tokenizer.cfg, self._data.window_s
+        if round(seconds * cfg.sfreq) % cfg.window:
+            raise ValueError(
+                f"--data.window_s is {seconds:g} s, which is no multiple of the tokenizer's window "
+                f"of {cfg.window / cfg.sfreq:g} s (--model.model.window {cfg.window})"
+            )
+
     def configure_model(self) -> None:
         """Share codebook statistics between ranks now that their number is known."""
         self.tokenizer.quantizer.synchronise(self.trainer.world_size > 1)

@@ -242,3 +242,10 @@ def test_an_export_without_a_run(tmp_path):
 def test_impossible_settings_are_refused(module, share):
     with pytest.raises(ValueError, match="hidden_channels must lie in"):
         module(hidden_channels=share)
+
+
+def test_samples_of_part_of_a_window_are_refused(corpus, module, tmp_path):
+    # Windows of the tiny tokenizer last 0.5 s.
+    uneven = WindowData(str(corpus), window_s=0.75, channel_seconds=40.0)
+    with pytest.raises(ValueError, match=r"window_s is 0\.75 s, which is no multiple"):
+        trainer(tmp_path).fit(module(), datamodule=uneven)

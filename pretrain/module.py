@@ -110,7 +110,8 @@ class MaskedModule(LightningModule):
         generator = torch.Generator().manual_seed(self.validation_seed + batch_idx)
         loss, accuracy, target = self._losses(batch.codes, generator)
         n = len(target)
-        self.log(f"{side}/loss", loss.mean(), batch_size=n, prog_bar=True)
+        # "Best" goes by it, so that it has to be that of all ranks.
+        self.log(f"{side}/loss", loss.mean(), batch_size=n, prog_bar=True, sync_dist=True)
         unigram = self.unigram[: target.shape[1]]
         unigram_loss = -unigram.gather(1, target.T).mean(1)
         unigram_hit = (unigram.argmax(1) == target).float().mean(0)

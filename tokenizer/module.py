@@ -133,7 +133,9 @@ class TokenizerModule(LightningModule):
 
     def _evaluate(self, batch: Batch, side: str) -> None:
         result = self(batch)
-        self.log(f"{side}/loss", self._loss(result, batch).total, batch_size=len(batch.x))
+        # "Best" goes by it, so that it has to be that of all ranks.
+        loss = self._loss(result, batch).total
+        self.log(f"{side}/loss", loss, batch_size=len(batch.x), sync_dist=True)
         scores = fidelity_scores(result.waveform, batch, self.objective, self.tokenizer.cfg)
         for name, (value, n) in scores.items():
             self.log(f"{side}/{name}", value, batch_size=n, prog_bar=name == "correlation")

@@ -73,7 +73,7 @@ def test_a_run_of_one_rank_goes_on_with_two(noise_corpus, tmp_path):
 
     fit("one", "--trainer.callbacks.stop=5")
     last = tmp_path / "one" / "checkpoints" / "last.ckpt"
-    step = torch.load(last, weights_only=False)["global_step"]
+    step = torch.load(last, weights_only=True)["global_step"]
     assert 2 <= step <= 5
     two = fit(
         "two",

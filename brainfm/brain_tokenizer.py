@@ -1,8 +1,13 @@
 """Tokenizer of EEG and MEG from any device (BrainOmni, arXiv:2505.18185, section 3).
 
-A window of every sensor is encoded by itself; attention gathers the sensors into a fixed number of
-latent sources; the sources are quantized; attention from the sensors' embeddings and a decoder
-bring the waveforms back. Sensors are a set: their order and number are free.
+The sensors of a window become a fixed number of latent sources; the sources are quantized; a
+decoder and the sensors' embeddings bring the waveforms back. Sensors are a set: their order and
+number are free. Two architectures:
+
+- ``brainfm``: sources are a linear function of the sensors (:mod:`brainfm.lead_field`), then
+  encoded frame by frame (:mod:`brainfm.frame_network`);
+- ``brainomni``, as published: each sensor is encoded by itself (:mod:`brainfm.seanet`), then
+  attention gathers the sensors into sources (:mod:`brainfm.sensor_attention`).
 
 Shapes: B batch, C sensors, T samples, W windows, L samples a window, P latent frames a window,
 N sources, D width, H heads, Q quantizers.
@@ -10,7 +15,7 @@ N sources, D width, H heads, Q quantizers.
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +23,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from brainfm.code_times import n_windows
+from brainfm.frame_network import FrameDecoder, FrameEncoder
+from brainfm.lead_field import LeadField
 from brainfm.quantizers import Quantized, QuantizerConfig, build_quantizer
 from brainfm.seanet import SEANetDecoder, SEANetEncoder
 from brainfm.seanet_layers import Past
@@ -32,26 +39,32 @@ class TokenizerConfig:
 
     Parameters
     ----------
+    architecture
+        "brainfm": sensors to sources by a lead field, then frames. "brainomni": as published, every
+        sensor through a convolutional network, then attention.
     sfreq
         Sampling rate of the input, Hz.
     window
         L, samples of a window that is encoded by itself; a multiple of the product of ``ratios``.
     overlap
         Share of a window that the next one covers again, in [0, 1).
-    n_filters
-        Features after the first convolution; each stride doubles them.
     ratios
-        Strides of the decoder, latent to waveform; the encoder uses them in reverse.
-    kernel_size, last_kernel_size
-        Kernels of the first (samples) and the last (frames) convolution.
+        Their product is the samples of a latent frame. "brainomni": strides of the decoder, latent
+        to waveform; the encoder uses them in reverse.
     width
         D, size of a latent vector.
     n_sources
         N, latent sources.
+    depth
+        Of "brainfm": residual blocks over frames in each direction.
+    n_filters
+        Of "brainomni": features after the first convolution; each stride doubles them.
+    kernel_size, last_kernel_size
+        Of "brainomni": kernels of the first (samples) and the last (frames) convolution.
     n_heads
-        H, heads of both attentions over sensors.
+        Of "brainomni": heads of both attentions over sensors.
     lstm_layers
-        Layers of the recurrence over latent frames.
+        Of "brainomni": layers of the recurrence over latent frames.
     quantizer
         The codebooks.
     types
@@ -61,25 +74,29 @@ class TokenizerConfig:
     fourier_bands
         Octaves of sines and cosines of the position; 0 as published.
     name_sources
-        Give every source a learned key of its own in the decoder; False as published.
+        Of "brainomni": give every source a learned key of its own in the decoder; False as
+        published.
     causal
         Let no code depend on samples after its own frame: windows follow each other as one signal
         and convolutions look back only (:mod:`brainfm.tokenizer_stream`); False as published.
     recompute
-        Activation checkpointing: let training compute the activations of encoder and decoder again
-        in the backward pass instead of keeping them, a third more work for memory that hardly grows
-        with the channels. None: only on a CPU and only where they are large. Changes no result.
+        Of "brainomni", activation checkpointing: let training compute the activations of encoder
+        and decoder again in the backward pass instead of keeping them, a third more work for memory
+        that hardly grows with the channels. None: only on a CPU and only where they are large.
+        Changes no result.
     """
 
+    architecture: Literal["brainfm", "brainomni"] = "brainfm"
     sfreq: float = 256.0
     window: int = 512
     overlap: float = 0.0
-    n_filters: int = 32
     ratios: tuple[int, ...] = (8, 4, 2)
-    kernel_size: int = 5
-    last_kernel_size: int = 5
     width: int = 256
     n_sources: int = 16
+    depth: int = 4
+    n_filters: int = 32
+    kernel_size: int = 5
+    last_kernel_size: int = 5
     n_heads: int = 4
     lstm_layers: int = 2
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
@@ -93,6 +110,12 @@ class TokenizerConfig:
     recompute: bool | None = None
 
     def __post_init__(self) -> None:
+        if self.architecture not in ("brainfm", "brainomni"):
+            raise ValueError(
+                f"architecture must be 'brainfm' or 'brainomni', got {self.architecture!r}"
+            )
+        if self.depth < 0:
+            raise ValueError(f"depth must be at least 0, got {self.depth}")
         if self.window % self.hop:
             raise ValueError(
                 f"window ({self.window} samples) must be a multiple of the product of ratios "
@@ -154,6 +177,25 @@ class BrainTokenizer(nn.Module):
     def __init__(self, cfg: TokenizerConfig) -> None:
         super().__init__()
         self.cfg = cfg
+        self.sensor_embedding = SensorEmbedding(
+            cfg.width,
+            cfg.types,
+            position_scale=cfg.position_scale,
+            fourier_bands=cfg.fourier_bands,
+        )
+        self.quantizer = build_quantizer(cfg.quantizer, cfg.width)
+        self.gather: LeadField | SourceAttention
+        if cfg.architecture == "brainfm":
+            shape: dict[str, Any] = {
+                "hop": cfg.hop,
+                "width": cfg.width,
+                "depth": cfg.depth,
+                "sfreq": cfg.sfreq,
+                "causal": cfg.causal,
+            }
+            self.gather = LeadField(cfg.width, cfg.n_sources)
+            self.encoder, self.decoder = FrameEncoder(**shape), FrameDecoder(**shape)
+            return
         sizes: dict[str, Any] = {
             "n_filters": cfg.n_filters,
             "ratios": cfg.ratios,
@@ -164,15 +206,8 @@ class BrainTokenizer(nn.Module):
             "causal": cfg.causal,
             "recompute": cfg.recompute,
         }
-        self.sensor_embedding = SensorEmbedding(
-            cfg.width,
-            cfg.types,
-            position_scale=cfg.position_scale,
-            fourier_bands=cfg.fourier_bands,
-        )
         self.encoder = SEANetEncoder(**sizes)
         self.gather = SourceAttention(cfg.width, cfg.n_sources, cfg.n_heads)
-        self.quantizer = build_quantizer(cfg.quantizer, cfg.width)
         self.spread = SensorAttention(
             cfg.width, cfg.n_sources, cfg.n_heads, name_sources=cfg.name_sources
         )
@@ -185,23 +220,31 @@ class BrainTokenizer(nn.Module):
         return Sensors(self.sensor_embedding(positions, orientations, types), mask)
 
     def encode(self, windows: Tensor, sensors: Sensors, past: Past | None = None) -> Tensor:
-        """Map windows (B, C, W, L) to unit-length latents (B, N, W * P, D).
+        """Map windows (B, C, W, L) to latents (B, N, W * P, D) no longer than one.
 
         Causal, windows are one signal; ``past`` is what a call leaves for the one after it, an
         empty dictionary at the beginning.
         """
+        n_batch, n_windows = windows.shape[0], windows.shape[2]
+        if isinstance(self.gather, LeadField):
+            sources = self.gather.gather(rearrange(windows, "b c w l -> b c (w l)"), *sensors)
+            windows = rearrange(sources, "b n (w l) -> b n w l", w=n_windows)
         z = self.encoder(self._rows(windows), past)
-        z = rearrange(z, "(b c w) p d -> b c (w p) d", b=windows.shape[0], c=windows.shape[1])
+        z = rearrange(z, "(b r w) p d -> b r (w p) d", b=n_batch, r=windows.shape[1])
+        if isinstance(self.gather, LeadField):
+            return z
         return F.normalize(self.gather(z, *sensors), dim=-1)
 
     def decode(self, z: Tensor, sensors: Sensors, past: Past | None = None) -> Tensor:
         """Map quantized latents (B, N, W * P, D) to windows (B, C, W, L); ``past`` as above."""
-        frames = self.spread(z, sensors.embedding)
-        n_batch, n_sensors, n_frames = frames.shape[:3]
+        frames = z if isinstance(self.gather, LeadField) else self.spread(z, sensors.embedding)
+        n_batch, n_rows, n_frames = frames.shape[:3]
         per_row = n_frames if self.cfg.causal else self.cfg.frames_per_window
-        x = self.decoder(rearrange(frames, "b c (w p) d -> (b c w) p d", p=per_row), past)
+        x = self.decoder(rearrange(frames, "b r (w p) d -> (b r w) p d", p=per_row), past)
+        if isinstance(self.gather, LeadField):
+            x = self.gather.spread(x.reshape(n_batch, n_rows, -1), sensors.embedding)
         length = min(self.cfg.window, n_frames * self.cfg.hop)
-        return x.reshape(n_batch, n_sensors, -1, length)
+        return x.reshape(n_batch, sensors.embedding.shape[1], -1, length)
 
     def _rows(self, windows: Tensor) -> Tensor:
         """Return what the encoder takes for a signal of its own, (R, T)."""

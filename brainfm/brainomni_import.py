@@ -205,6 +205,7 @@ def _tokenizer_config(settings: _Settings) -> "TokenizerConfig":
         codebook_dim=settings.integer("codebook_dim"),
     )
     return TokenizerConfig(
+        architecture="brainomni",
         sfreq=float(SFREQ),
         window=settings.integer("window_length"),
         overlap=settings.share("overlap_ratio", default=0.0),

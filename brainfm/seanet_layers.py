@@ -64,11 +64,11 @@ class Conv(nn.Module):
             extra = -x.shape[1] % self.stride
             return self.conv(x, (total - right, right + extra), elu=self.elu)
         if total:
-            x = _behind(self, x, total, past)
+            x = behind(self, x, total, past)
         return self.conv(x, elu=self.elu)
 
 
-def _behind(layer: nn.Module, x: Tensor, n: int, past: Past | None) -> Tensor:
+def behind(layer: nn.Module, x: Tensor, n: int, past: Past | None) -> Tensor:
     """Put the ``n`` samples before (R, T, F) in front of it and remember its last ones."""
     before = None if past is None else past.get(layer)
     if before is None:
@@ -101,7 +101,7 @@ class TransposedConv(nn.Module):
         """Map (R, T, F_in) to (R, T * stride, F_out)."""
         n_times = x.shape[1] * self.stride
         if self.memory:
-            y = self.conv(_behind(self, x, self.memory, past), elu=True)
+            y = self.conv(behind(self, x, self.memory, past), elu=True)
             return y[:, self.memory * self.stride :][:, :n_times]
         trim = self.overhang // 2
         y = self.conv(x, trim, elu=True)

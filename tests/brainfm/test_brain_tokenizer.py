@@ -58,17 +58,26 @@ def run(model, array):
     return out.latents, out.quantized.codes, out.waveform
 
 
+@pytest.fixture(scope="module", params=["brainfm", "brainomni"])
+def architecture(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def model(tiny_model):
-    return tiny_model()
+def model(tiny_model, architecture):
+    return tiny_model(architecture=architecture)
 
 
-def test_shapes(model):
+def test_shapes(model, architecture):
     latents, codes, waveform = run(model, Array())
     assert latents.shape == (2, 3, 3 * 4, 16)  # 300 samples: 3 windows of 4 frames, 3 sources
     assert codes.shape == (2, 3, 12, 2)
     assert waveform.shape == (2, 7, 3, 128)
-    torch.testing.assert_close(latents.norm(dim=-1), torch.ones(2, 3, 12))
+    lengths = latents.norm(dim=-1)
+    if architecture == "brainomni":
+        torch.testing.assert_close(lengths, torch.ones(2, 3, 12))
+    else:
+        assert lengths.max() < 1
 
 
 @settings(max_examples=15, deadline=None)
@@ -157,8 +166,8 @@ def test_tokenize_equals_forward(model):
     assert torch.equal(model.tokenizer.tokenize(array.x, sensors), run(model, array)[1])
 
 
-def test_overlapping_windows_begin_every_stride(tiny_model):
-    overlapping = tiny_model(overlap=0.25)
+def test_overlapping_windows_begin_every_stride(tiny_model, architecture):
+    overlapping = tiny_model(overlap=0.25, architecture=architecture)
     assert overlapping.tokenizer.cfg.stride == 96
     array = Array(n_times=96 + 128)
     _, codes, _ = run(overlapping, array)
@@ -167,9 +176,9 @@ def test_overlapping_windows_begin_every_stride(tiny_model):
     assert torch.equal(codes[:, :, 4:], run(overlapping, second)[1])
 
 
-def test_a_causal_tokenizer_takes_windows_as_one_signal(tiny_model):
-    """The last frame of the second window hears the first; no frame of the first the second."""
-    causal = tiny_model(causal=True)
+def test_a_causal_tokenizer_takes_windows_as_one_signal(tiny_model, architecture):
+    """The second window hears the first; no frame of the first the second."""
+    causal = tiny_model(causal=True, architecture=architecture)
     array, changed = Array(n_times=256), Array(n_times=256)
     changed.x[..., 128:] += 1.0
     before, _, waveform = run(causal, array)
@@ -179,12 +188,12 @@ def test_a_causal_tokenizer_takes_windows_as_one_signal(tiny_model):
     torch.testing.assert_close(waveform[:, :, 0], after[2][:, :, 0], **CLOSE)
     changed = Array(n_times=256)
     changed.x[..., :128] += 1.0
-    assert (run(causal, changed)[0][:, :, 7] - before[:, :, 7]).abs().max() > 1e-4
+    assert (run(causal, changed)[0][:, :, 4:] - before[:, :, 4:]).abs().max() > 1e-4
 
 
 def test_what_is_recomputed_changes_no_code(tiny_model):
     array = Array()
-    models = [tiny_model(recompute=r) for r in (None, False, True)]
+    models = [tiny_model(recompute=r, architecture="brainomni") for r in (None, False, True)]
     assert len({codes_digest(m.tokenizer) for m in models}) == 1
     first, *others = (run(m, array) for m in models)
     for other in others:
@@ -206,10 +215,13 @@ def test_without_quantization_latents_pass(model):
     "changes",
     [
         {},
-        {"name_sources": False},
         {"code_dim": 4},
         {"causal": True},
-        {"recompute": True},
+        {"architecture": "brainomni"},
+        {"architecture": "brainomni", "name_sources": False},
+        {"architecture": "brainomni", "code_dim": 4},
+        {"architecture": "brainomni", "causal": True},
+        {"architecture": "brainomni", "recompute": True},
     ],
 )
 def test_every_parameter_gets_a_gradient(tiny_model, n_sensors, changes):
@@ -224,6 +236,8 @@ def test_every_parameter_gets_a_gradient(tiny_model, n_sensors, changes):
     choosing = {"gather.key.weight", "gather.key.bias", "gather.queries"}
     # A shift of all keys by one bias moves no softmax.
     allowed = choosing if n_sensors == 1 else {"gather.key.bias"}
+    if tokenizer.cfg.architecture == "brainfm":
+        allowed = set()
     assert without - allowed == set()
     assert all(torch.isfinite(p.grad).all() for p in tokenizer.parameters() if p.grad is not None)
 
@@ -233,7 +247,10 @@ def test_published_sizes():
     from brainfm.brain_tokenizer import BrainTokenizer
 
     cfg = TokenizerConfig(
-        types={"eeg": 0, "mag": 1, "planar": 2, "axial": 2}, fourier_bands=0, name_sources=False
+        architecture="brainomni",
+        types={"eeg": 0, "mag": 1, "planar": 2, "axial": 2},
+        fourier_bands=0,
+        name_sources=False,
     )
     tokenizer = BrainTokenizer(cfg)
     assert sum(p.numel() for p in tokenizer.parameters()) == 5_050_338
@@ -251,6 +268,8 @@ def test_published_sizes():
         ({"width": 254}, "n_heads"),
         ({"types": {"eeg": 0, "nirs": 1}}, "types must name some of"),
         ({"types": {}}, "types"),
+        ({"architecture": "conformer"}, "architecture must be 'brainfm' or 'brainomni'"),
+        ({"depth": -1}, "depth must be at least 0"),
     ],
 )
 def test_impossible_settings_are_refused(changes, message):

@@ -155,6 +155,7 @@ def publish(tiny_model, tmp_path):
     def make(masked=MASKED, seed=0, **changes):
         sizes = {
             "types": TYPES,
+            "architecture": "brainomni",
             "position_scale": 1.0,
             "fourier_bands": 0,
             "name_sources": False,

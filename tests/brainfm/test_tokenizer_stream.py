@@ -11,7 +11,13 @@ from brainfm.code_times import n_frames
 from brainfm.tokenizer_stream import TokenizerStream
 
 N_SENSORS, N_TIMES = 5, 128 * 4 + 50
-KINDS = {"causal": {"causal": True}, "windows": {}, "overlapping": {"overlap": 0.25}}
+KINDS = {
+    "causal": {"causal": True},
+    "windows": {},
+    "overlapping": {"overlap": 0.25},
+    "published, causal": {"architecture": "brainomni", "causal": True},
+    "published": {"architecture": "brainomni"},
+}
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -36,7 +36,7 @@ class QuantizerConfig:
     decay
         Of the moving averages of the codebooks, in (0, 1).
     dead_below
-        A code is replaced by a vector of the batch when it is chosen less often than this share of
+        A code is moved towards a vector of the batch when it is chosen less often than this share of
         ``1 / codebook_size``, by its moving average; 0 never replaces.
     """
 

@@ -21,6 +21,12 @@ from brainfm.kmeans import VECTORS_PER_CENTRE, cluster_sums, draw, kmeans, neare
 from brainfm.quantizer import Quantizer, QuantizerConfig, linear32
 
 
+REVIVED_AT = 0.25
+"""Where a code comes to life: this part of the way from a vector's code to the vector. At the vector
+itself hardly any other would choose it: in many dimensions vectors lie further from each other than
+from the middle of them all."""
+
+
 class Levels(nn.Module):
     """The Q levels, named as ``vector-quantize-pytorch`` names them in a state dict.
 
@@ -137,6 +143,8 @@ class ResidualQuantizer(Quantizer):
         fresh = draw(x if len(x) else codebook.embed[0], len(dead), self.n_ranks)
         # Fewer vectors than dead codes: the others come to life in later steps.
         dead = dead[: len(fresh)]
+        near = codebook.embed[0][nearest(fresh, codebook.embed[0])]
+        fresh = near + REVIVED_AT * (fresh - near)
         codebook.embed[0, dead] = fresh
         codebook.embed_avg[0, dead] = fresh * typical
         codebook.cluster_size[0, dead] = typical

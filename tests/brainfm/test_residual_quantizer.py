@@ -150,3 +150,18 @@ def test_fewer_vectors_than_dead_codes_revive_some_of_them():
         model(z)
     assert model.codebooks.isfinite().all()
     assert (model.codebooks.norm(dim=-1) < 2).sum() >= 3 + 2
+
+
+def test_revived_codes_are_chosen_in_many_dimensions():
+    """Without clusters too, where a vector is no neighbour of any other."""
+    torch.manual_seed(0)
+    model = ResidualQuantizer(QuantizerConfig(n_quantizers=1, codebook_size=64), 64).train()
+    model.initialise(torch.randn(4096, 64))
+    codebook = model.rvq.layers[0]._codebook
+    for state in (codebook.embed, codebook.embed_avg):
+        state[0, 32:] = 100.0 * codebook.cluster_size[0].mean()
+    codebook.cluster_size[0, 32:] = 0.0
+    for _ in range(60):
+        model(torch.randn(2048, 64))
+    counts = torch.bincount(model.eval()(torch.randn(8192, 64)).codes.flatten(), minlength=64)
+    assert (counts > 0).sum() >= 60

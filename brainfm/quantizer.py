@@ -36,8 +36,8 @@ class QuantizerConfig:
     decay
         Of the moving averages of the codebooks, in (0, 1).
     dead_below
-        A code is moved towards a vector of the batch when it is chosen less often than this share of
-        ``1 / codebook_size``, by its moving average; 0 never replaces.
+        A code is moved towards a vector of the batch when it is chosen less often than this share
+        of ``1 / codebook_size``, by its moving average; 0 never moves one.
     """
 
     kind: Literal["rvq", "fsq", "quantile"] = "rvq"

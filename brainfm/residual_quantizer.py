@@ -20,11 +20,12 @@ from vector_quantize_pytorch import VectorQuantize
 from brainfm.kmeans import VECTORS_PER_CENTRE, cluster_sums, draw, kmeans, nearest
 from brainfm.quantizer import Quantizer, QuantizerConfig, linear32
 
-
 REVIVED_AT = 0.25
-"""Where a code comes to life: this part of the way from a vector's code to the vector. At the vector
-itself hardly any other would choose it: in many dimensions vectors lie further from each other than
-from the middle of them all."""
+"""Where a code comes to life: this part of the way from a vector's code to the vector.
+
+At the vector itself hardly any other would choose it: in many dimensions vectors lie further from
+each other than from the middle of them all.
+"""
 
 
 class Levels(nn.Module):

@@ -29,6 +29,8 @@ class BatchSlots:
         Bytes of each.
     shared
         Whether other processes write to them.
+    samples
+        Type of ``x`` of the batches.
 
     Attributes
     ----------
@@ -36,7 +38,9 @@ class BatchSlots:
         The blocks, (n_bytes,) uint8 each; they travel to the workers.
     """
 
-    def __init__(self, n_slots: int, n_bytes: int, *, shared: bool) -> None:
+    def __init__(
+        self, n_slots: int, n_bytes: int, *, shared: bool, samples: torch.dtype = torch.float32
+    ) -> None:
         if shared and os.path.isdir(SHARED_MEMORY):
             free = shutil.disk_usage(SHARED_MEMORY).free
             if n_slots * n_bytes > free:
@@ -52,6 +56,7 @@ class BatchSlots:
             else torch.empty(n_bytes, dtype=torch.uint8)
             for _ in range(n_slots)
         ]
+        self._samples = samples
         self._arrays = [block.numpy() for block in self.memory]
         self._free = deque(range(n_slots))
         self._in_flight: set[int] = set()
@@ -72,7 +77,7 @@ class BatchSlots:
         view: np.ndarray = self._arrays[slot][:]
         finalizer = weakref.finalize(view, self._free.append, slot)
         finalizer.atexit = False
-        return batch_in(torch.from_numpy(view), *shape)
+        return batch_in(torch.from_numpy(view), *shape, samples=self._samples)
 
     def recall(self) -> None:
         """Free the blocks whose batches were asked for and will never be delivered."""

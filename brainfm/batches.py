@@ -38,8 +38,9 @@ class Batch(NamedTuple):
     Attributes
     ----------
     x
-        (B, C, T) float32; zero where ``mask`` is false. In memory it lies as the corpus does,
-        (B, T, C): three times as fast to read, and a GPU transposes for nothing.
+        (B, C, T) float32, or float16 where that was asked for; zero where ``mask`` is false. In
+        memory it lies as the corpus does, (B, T, C): three times as fast to read, and a GPU
+        transposes for nothing.
     positions, orientations
         (B, C, 3) float32, metres and unit vectors; zero in padding.
     types
@@ -77,12 +78,12 @@ _ALIGNMENT = 64
 
 
 def _layout(
-    n_windows: int, n_channels: int, n_times: int
+    n_windows: int, n_channels: int, n_times: int, samples: torch.dtype
 ) -> tuple[list[tuple[int, int, torch.dtype, tuple[int, ...]]], int]:
     """Return first byte, end, type and shape of every field of a batch, and all its bytes."""
     shape = (n_windows, n_channels)
     fields: list[tuple[torch.dtype, tuple[int, ...]]] = [
-        (torch.float32, (n_windows, n_times, n_channels))
+        (samples, (n_windows, n_times, n_channels))
     ]
     fields += [(dtype, (*shape, *rest)) for dtype, rest in _PER_CHANNEL.values()]
     fields += [(dtype, (n_windows,)) for dtype in _PER_WINDOW.values()]
@@ -94,14 +95,23 @@ def _layout(
     return places, begin
 
 
-def batch_bytes(n_windows: int, n_channels: int, n_times: int) -> int:
-    """Return the bytes of memory that a batch of this shape takes."""
-    return _layout(n_windows, n_channels, n_times)[1]
+def batch_bytes(
+    n_windows: int, n_channels: int, n_times: int, *, samples: torch.dtype = torch.float32
+) -> int:
+    """Return the bytes of memory that a batch of this shape takes; ``samples``: type of ``x``."""
+    return _layout(n_windows, n_channels, n_times, samples)[1]
 
 
-def batch_in(memory: Tensor, n_windows: int, n_channels: int, n_times: int) -> Batch:
+def batch_in(
+    memory: Tensor,
+    n_windows: int,
+    n_channels: int,
+    n_times: int,
+    *,
+    samples: torch.dtype = torch.float32,
+) -> Batch:
     """Return a batch that lies in ``memory`` (bytes, uint8), with whatever is there."""
-    places, _ = _layout(n_windows, n_channels, n_times)
+    places, _ = _layout(n_windows, n_channels, n_times, samples)
     x, *rest = (memory[a:b].view(dtype).view(full) for a, b, dtype, full in places)
     return Batch(x.transpose(1, 2), *rest)
 

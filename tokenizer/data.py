@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from brainfm.batches import Batch
 from brainfm.corpus import Corpus
 from brainfm.loader import WindowLoader
@@ -79,8 +81,15 @@ class WindowData(StageData[Batch]):
             "datasets": sorted({f"{i.dataset} ({i.licence or 'licence unknown'})" for i in chosen}),
         }
 
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Move a batch; its samples travel as float16 and become float32 where they arrive."""
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved._replace(x=moved.x.float())
+
     def loader(self, side: str, *, shuffle: bool) -> WindowLoader:
-        """Return a loader of a side's windows for this rank."""
+        """Return a loader of a side's windows for this rank; their samples are float16."""
         assert self.trainer is not None
         return WindowLoader(
             self.corpus,
@@ -94,4 +103,5 @@ class WindowData(StageData[Batch]):
             temperature=self.temperature if shuffle else 1.0,
             max_bad_share=self.max_bad_share,
             shuffle=shuffle,
+            half=True,
         )

@@ -55,34 +55,6 @@ def test_batches_hold_what_the_corpus_holds(corpus):
         assert (batch.lowpass == 96).all()
 
 
-def test_padding_is_zero_and_masked():
-    rng = np.random.default_rng(0)
-
-    def window(n_channels):
-        from brainfm.batches import Window
-        from brainfm.sensors import SensorArray
-
-        return Window(
-            x=rng.standard_normal((n_channels, 8)).astype(np.float32),
-            sensors=SensorArray(
-                positions=rng.standard_normal((n_channels, 3)),
-                orientations=np.zeros((n_channels, 3)),
-                types=np.array(["eeg"] * n_channels),
-                names=tuple(map(str, range(n_channels))),
-            ),
-            good=np.ones(n_channels, bool),
-            scale=np.full(n_channels, 2.0, np.float32),
-            lowpass=40.0,
-            recording=1,
-            start=2,
-        )
-
-    batch = collate([window(2), window(5)])
-    assert batch.mask.sum(dim=1).tolist() == [2, 5]
-    assert torch.count_nonzero(batch.x[0, 2:]) == torch.count_nonzero(batch.positions[0, 2:]) == 0
-    assert batch.scale[0].tolist() == [2, 2, 1, 1, 1]
-
-
 @pytest.mark.parametrize(
     ("workers", "method"),
     [(2, "fork"), pytest.param(1, "spawn", marks=pytest.mark.slow)],
@@ -93,6 +65,17 @@ def test_workers_give_the_same_batches(corpus, workers, method):
     helped = WindowLoader(corpus, **KIND, num_workers=workers, start_method=method)
     for _ in range(2):
         same(list(alone), list(helped))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_half_batches_are_the_same_numbers_in_half_the_memory(corpus, workers):
+    whole = WindowLoader(corpus, **KIND)
+    half = WindowLoader(corpus, **KIND, num_workers=workers, half=True)
+    batches = [batch._replace(x=batch.x.clone()) for batch in half]
+    assert {batch.x.dtype for batch in batches} == {torch.float16}
+    assert any((~batch.mask).any() for batch in batches)  # a bad channel is silenced in both
+    same([batch._replace(x=batch.x.float()) for batch in batches], list(whole))
+    assert len(half._slots.memory[0]) < 0.6 * len(whole._slots.memory[0])
 
 
 def test_every_pass_is_a_new_epoch_in_a_new_order(corpus):

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from brainfm.atomic import atomic_path
 from brainfm.hdf5_errors import disk_full, hdf5_writing, unmistaken
-from brainfm.landmarks import Marks
+from brainfm.landmarks import LandmarkWatch, Marks
 from brainfm.recording_info import RecordingInfo, content_hash
 from brainfm.seal import BLOCK, seal
 from brainfm.sensors import SENSOR_TYPES, SensorArray
@@ -135,7 +135,6 @@ def write_recording(
     quality: NDArray[np.uint8],
     n_times: int,
     blocks: Iterable[NDArray[np.float16]],
-    landmarks: Marks | None = None,
 ) -> RecordingInfo:
     """Write one recording as a whole or not at all; memory is that of one block.
 
@@ -156,8 +155,6 @@ def write_recording(
         Samples that ``blocks`` will bring.
     blocks
         Consecutive pieces (C, n) float16 of any length; the result does not depend on the lengths.
-    landmarks
-        Marks by which its stretches are known again in other recordings; None: none.
 
     Returns
     -------
@@ -189,14 +186,15 @@ def write_recording(
         with hdf5_writing(target), h5py.File(temporary, "w", userblock_size=BLOCK) as file:
             file.create_dataset("sensors", data=rows)
             file.create_dataset("quality", data=quality)
-            marks = np.zeros(0, np.uint64) if landmarks is None else landmarks
-            file.create_dataset("landmarks", data=marks.astype("<u8"))
             signal = _create_signal(file, n_times, n_channels)
             done = 0
+            watch = LandmarkWatch(sensors.names, sensors.types.tolist(), info.sfreq)
             for block in unmistaken(blocks):
                 done = _append(signal, block, done, channel_hashes, info.id)
+                watch.add(block)
             if done != n_times:
                 raise ValueError(f"recording {info.id}: {done} of {n_times} samples came")
+            file.create_dataset("landmarks", data=watch.finish().astype("<u8"))
             full = _complete_info(info, rows, scale, quality, n_times, channel_hashes)
             file.attrs["info"] = full.to_json()
         seal(temporary)
@@ -293,7 +291,7 @@ def read_header(path: str | Path) -> tuple[RecordingInfo, FileLayout, NDArray[np
                 sensors_offset=file["sensors"].id.get_offset(),
                 name_bytes=file["sensors"].dtype["name"].itemsize,
             )
-            # Corpora made before there were landmarks lack them; everything else of theirs counts.
+            # Older corpora lack them, or have others, which match each other only.
             marks = file["landmarks"][()] if "landmarks" in file else np.zeros(0, np.uint64)
             return info, layout, file["quality"][()], marks
         except Exception as error:  # a flipped byte may surface as anything

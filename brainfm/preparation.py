@@ -156,7 +156,6 @@ def _prepare(job: Job, source: Source, files: list[Path]) -> tuple[float, bool]:
             quality=processed.quality,
             n_times=processed.n_times,
             blocks=processed.blocks(),
-            landmarks=processed.landmarks,
         )
     remember(job.folder, source.id, stamp)
     return full.duration, False

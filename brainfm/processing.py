@@ -28,7 +28,6 @@ from brainfm.filtering import (
     usable_lowpass,
 )
 from brainfm.interpolation import interpolation_matrix
-from brainfm.landmarks import LandmarkWatch, Marks
 from brainfm.line_noise import detect_line, harmonics
 from brainfm.processing_config import ProcessingConfig
 from brainfm.quality import (
@@ -79,8 +78,6 @@ class Processed:
         Frequencies removed, Hz.
     quality
         (S,) a :class:`~brainfm.quality.Quality` byte per second begun.
-    landmarks
-        (L,) marks by which its stretches are known again in other recordings.
     """
 
     sensors: SensorArray
@@ -94,7 +91,6 @@ class Processed:
     line_freq: float | None
     notches: tuple[float, ...]
     quality: NDArray[np.uint8]
-    landmarks: Marks
     clip: float
     chain: SignalChain
 
@@ -129,9 +125,9 @@ def process(recording: Recording, cfg: ProcessingConfig | None = None) -> Proces
     types = recording.sensors.types
     reader = RawReader.make(recording)
     edges = second_edges(recording.n_times, recording.sfreq)
-    watch = LandmarkWatch(recording.sensors.names, edges, recording.sfreq)
-    seconds = watch.passing(reader.whole_seconds(edges))
-    stats = second_statistics(seconds, edges, reader.n_channels, recording.sfreq)
+    stats = second_statistics(
+        reader.whole_seconds(edges), edges, reader.n_channels, recording.sfreq
+    )
     flags = channel_flags(stats, recording.sfreq)
     frequencies, power = spectrum(reader.read, recording.n_times, recording.sfreq)
     line = recording.line_freq or detect_line(frequencies, power, types)
@@ -175,7 +171,6 @@ def process(recording: Recording, cfg: ProcessingConfig | None = None) -> Proces
         line_freq=line,
         notches=notches,
         quality=_fit(track, -int(-chain.n_times // cfg.sfreq)),
-        landmarks=watch.landmarks(),
         clip=cfg.clip,
         chain=chain,
     )

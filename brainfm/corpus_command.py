@@ -9,6 +9,7 @@ Examples::
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -132,6 +133,18 @@ def run_verify(args: Namespace) -> int:
 
 def run_split(args: Namespace) -> int:
     """Divide the corpus, or what is new in it, and print the sides."""
+    from brainfm.corpus import read_config
+    from brainfm.preparation_run import alone_at_work
+
+    out = args.out or args.corpus / SPLIT_FILE
+    read_config(args.corpus)
+    # A corpus that cannot be written can still be divided, into a manifest that stands elsewhere.
+    within = out.absolute().parent == args.corpus.absolute()
+    with alone_at_work(args.corpus) if within else nullcontext():
+        return _split(args, out)
+
+
+def _split(args: Namespace, out: Path) -> int:
     from rich.console import Console
 
     from brainfm.audit import audit
@@ -140,7 +153,6 @@ def run_split(args: Namespace) -> int:
     from brainfm.splits import Split, make_split
 
     corpus = Corpus(args.corpus)
-    out = args.out or args.corpus / SPLIT_FILE
     infos = list(corpus.recordings)
     config = _split_config(args)
     _check_names(config, infos)
@@ -231,8 +243,10 @@ def run_index(args: Namespace) -> int:
     """Write the index anew."""
     from brainfm.corpus import read_config
     from brainfm.corpus_index import INDEX_NAME, write_index
+    from brainfm.preparation_run import alone_at_work
 
     read_config(args.corpus)
-    n = write_index(args.corpus)
+    with alone_at_work(args.corpus):
+        n = write_index(args.corpus)
     print(f"{args.corpus / INDEX_NAME}: {n} recordings")
     return 0

@@ -3,7 +3,8 @@
 import os
 import sys
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,8 +63,6 @@ def prepare_corpus(
     OSError
         A folder that cannot be written, a full disk, another process at work on the corpus.
     """
-    from filelock import FileLock, Timeout
-
     repeated = [name for name, n in Counter(source.id for source in sources).items() if n > 1]
     if repeated:
         paths = [str(source.path) for source in sources if source.id == repeated[0]]
@@ -73,19 +72,38 @@ def prepare_corpus(
         )
     folder = folder.absolute()
     _check_folder(folder)
+    with alone_at_work(folder):
+        digest = create_corpus(folder, config.settings())
+        for name in (".", RECORDINGS_FOLDER, SOURCES_FOLDER):
+            remove_leftovers(folder / name)
+        job = Job(folder=folder, config=config, config_digest=digest, redo_changed=redo_changed)
+        sources = [_as_before(from_anywhere(source), folder) for source in sources]
+        return _run(job, sources, n_jobs=n_jobs, dask=dask, strict=strict)
+
+
+@contextmanager
+def alone_at_work(folder: Path) -> Iterator[None]:
+    """Keep every other process from writing to the corpus in ``folder`` meanwhile.
+
+    Raises
+    ------
+    OSError
+        Another process is at work on it, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
-        with FileLock(folder / LOCK_FILE, timeout=0):
-            digest = create_corpus(folder, config.settings())
-            for name in (".", RECORDINGS_FOLDER, SOURCES_FOLDER):
-                remove_leftovers(folder / name)
-            job = Job(folder=folder, config=config, config_digest=digest, redo_changed=redo_changed)
-            sources = [_as_before(from_anywhere(source), folder) for source in sources]
-            return _run(job, sources, n_jobs=n_jobs, dask=dask, strict=strict)
+        lock.acquire()
     except Timeout:
         raise OSError(
-            f"{folder}: another 'brainfm prepare' is at work on this corpus; wait for it or choose "
-            "another folder"
+            f"{folder}: another 'brainfm prepare' is at work on this corpus, or a 'brainfm corpus' "
+            "that writes; wait for it or choose another folder"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _as_before(source: Source, folder: Path) -> Source:

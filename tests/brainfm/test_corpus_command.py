@@ -4,6 +4,7 @@ import pytest
 
 from brainfm.cli import main
 from brainfm.corpus_file import recording_path
+from brainfm.preparation_run import LOCK_FILE
 
 
 @pytest.fixture
@@ -71,6 +72,22 @@ def test_index_is_made_again(folder):
     assert main(["corpus", "info", str(folder)]) == 1
     assert main(["corpus", "index", str(folder)]) == 0
     assert (folder / "index.h5").read_bytes() == expected
+
+
+@pytest.mark.parametrize("action", ["index", "split"])
+def test_what_writes_is_refused_while_another_is_at_work(folder, tmp_path, action, capsys):
+    from filelock import FileLock
+
+    index = (folder / "index.h5").stat()
+    with FileLock(folder / LOCK_FILE):
+        assert main(["corpus", action, str(folder)]) == 1
+        assert "is at work on this corpus" in capsys.readouterr().err
+        assert (folder / "index.h5").stat() == index
+        assert not (folder / "split.json").exists()
+        elsewhere = ["--out", str(tmp_path / "own.json")]
+        assert main(["corpus", "split", str(folder), *elsewhere]) == 0
+        assert main(["corpus", "info", str(folder)]) == 0
+    assert main(["corpus", action, str(folder)]) == 0
 
 
 @pytest.mark.parametrize(

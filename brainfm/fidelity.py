@@ -15,7 +15,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 
 from brainfm.corpus import Corpus
-from brainfm.encoder import CHANNEL_WINDOWS, Encoder, canonical_order
+from brainfm.encoder import Encoder, canonical_order
+from brainfm.fidelity_round_trip import round_trips
 from brainfm.objective import correlation
 from brainfm.sensors import SENSOR_TYPES, SensorArray
 from brainfm.stretches import find_stretches
@@ -163,32 +164,23 @@ def reconstruct_pieces(
 ) -> Reconstructed:
     """Send pieces of a recording, (first sample, windows) each, through the codes and back.
 
+    A causal tokenizer runs over everything from the first sample to the last piece: in the middle
+    of a long recording its codes cost what all before them cost.
+
     Raises
     ------
     ValueError
         The recording has sensors that the model does not take.
     """
-    tokenizer = encoder.model.tokenizer
-    length = tokenizer.cfg.window
+    length = encoder.model.tokenizer.cfg.window
     order = canonical_order(corpus.sensors(index), corpus.good(index))
     sensors = corpus.sensors(index).select(order)
     pieces = pieces if len(order) else []
+    trips = []
     if pieces:
         encoder.check_types(sensors)
+        trips = round_trips(encoder, corpus, index, order, encoder.embed(sensors), pieces)
     original = [corpus.read(index, start, n * length)[order] for start, n in pieces]
-    decoded: list[FloatArray] = []
-    codes: list[NDArray[np.int64]] = []
-    with torch.inference_mode():
-        embedded = encoder.embed(sensors) if pieces else None
-        at_once = max(1, CHANNEL_WINDOWS // max(1, len(order)))
-        for piece in original:
-            windows = torch.from_numpy(piece).to(encoder.device).unsqueeze(0)
-            cut = tokenizer.cut(windows, overlap=0.0)
-            parts = [tokenizer(part, embedded, embedded) for part in cut.split(at_once, dim=2)]
-            waveform = torch.cat([part.waveform for part in parts], dim=2)
-            decoded.append(rearrange(waveform, "1 c w l -> c (w l)").float().cpu().numpy())
-            found = torch.cat([part.quantized.codes for part in parts], dim=2)
-            codes.append(found[0].cpu().numpy())
     return Reconstructed(
         sensors=sensors,
         scale=corpus.channel_scale(index)[order],
@@ -196,8 +188,8 @@ def reconstruct_pieces(
         window=length,
         starts=tuple(start for start, _ in pieces),
         original=tuple(original),
-        reconstruction=tuple(decoded),
-        codes=tuple(codes),
+        reconstruction=tuple(trip.waveform for trip in trips),
+        codes=tuple(trip.codes for trip in trips),
     )
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from brainfm import fidelity
+from brainfm import fidelity_round_trip
 from brainfm.brain_tokenizer import TokenizerConfig
 from brainfm.checkpoints import BrainModel, ModelRecord
 from brainfm.corpus import Corpus, create_corpus
@@ -21,16 +22,17 @@ from brainfm.fidelity import (
     fidelity_of,
     measure_fidelity,
     reconstruct,
+    reconstruct_pieces,
 )
 from brainfm.processing import ProcessingConfig
 from brainfm.quantizers import QuantizerConfig
 from brainfm.sensors import SensorArray
+from brainfm.tokenizer_stream import TokenizerStream
 
 L = 512
 
 
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
+def untrained(**changes: Any) -> Encoder:
     torch.manual_seed(0)
     cfg = TokenizerConfig(
         n_filters=2,
@@ -40,12 +42,18 @@ def encoder() -> Encoder:
         n_heads=2,
         lstm_layers=1,
         quantizer=QuantizerConfig(n_quantizers=2, codebook_size=4),
+        **changes,
     )
     record = ModelRecord(tokenizer=cfg, masked_model=None, processing=ProcessingConfig())
     model = BrainModel(record)
     model.tokenizer.quantizer.train()
     model.tokenizer.quantizer(torch.randn(64, 8))
     return Encoder(model.eval().requires_grad_(False))
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return untrained()
 
 
 def made(original: np.ndarray, reconstruction: np.ndarray, types: list[str]) -> Reconstructed:
@@ -166,10 +174,41 @@ def test_how_many_windows_run_at_once_does_not_matter(
 ) -> None:
     corpus = Corpus(small_corpus)
     whole = measure_fidelity(encoder, corpus, 0)
-    monkeypatch.setattr(fidelity, "CHANNEL_WINDOWS", 1)
+    monkeypatch.setattr(fidelity_round_trip, "CHANNEL_WINDOWS", 1)
     single = measure_fidelity(encoder, corpus, 0)
     assert single[0].correlation == pytest.approx(whole[0].correlation, abs=1e-5)
     assert replace(single[0], correlation=0).n_windows == 11
+
+
+@pytest.mark.parametrize("channel_windows", [1, 20, 1024])
+def test_a_causal_tokenizer_hears_all_that_was_before_a_piece(
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch, channel_windows: int
+) -> None:
+    corpus, causal = Corpus(small_corpus), untrained(causal=True)
+    whole = reconstruct_pieces(causal, corpus, 0, [(0, 11)])
+    monkeypatch.setattr(fidelity_round_trip, "CHANNEL_WINDOWS", channel_windows)
+    hop, frames = 64, L // 64
+    pieces = [(0, 2), (3 * L, 4), (7 * L + 5 * hop, 3), (1000, 1)]
+    found = reconstruct_pieces(causal, corpus, 0, pieces)
+    for k, (start, n) in enumerate(pieces):
+        waveform = whole.reconstruction[0][:, start : start + n * L]
+        np.testing.assert_allclose(found.reconstruction[k], waveform, atol=1e-5)
+        first = -(-start // hop)
+        expected = whole.codes[0][:, first : first + n * frames]
+        np.testing.assert_array_equal(found.codes[k], expected)
+
+
+def test_causal_codes_are_those_of_the_stream(small_corpus: Path) -> None:
+    corpus, causal = Corpus(small_corpus), untrained(causal=True)
+    result = reconstruct(causal, corpus, 0, WindowGrid(max_windows=4, run=2))
+    assert result.starts == (0, 10 * L)
+    names = list(corpus.sensors(0).names)
+    order = [names.index(name) for name in result.sensors.names]
+    stream = TokenizerStream(causal.model.tokenizer, causal.embed(result.sensors))
+    codes = stream.push(corpus.read(0)[order])
+    for start, found in zip(result.starts, result.codes, strict=True):
+        frames = slice(start // 64, start // 64 + found.shape[1])
+        np.testing.assert_array_equal(found.transpose(1, 0, 2), codes[frames])
 
 
 def test_a_grid_that_holds_no_run_is_refused() -> None:

@@ -35,3 +35,11 @@ def frame_times(first: int, stop: int, cfg: "TokenizerConfig") -> NDArray[np.flo
     """
     window, within = np.divmod(np.arange(first, stop), cfg.frames_per_window)
     return (window * cfg.stride + (within + 0.5) * cfg.hop) / cfg.sfreq
+
+
+def seconds_per_frame(cfg: "TokenizerConfig") -> float:
+    """Return the seconds of signal that one more frame stands for.
+
+    Where windows overlap, the frames of one tell less that is new than they are long.
+    """
+    return cfg.stride / cfg.frames_per_window / cfg.sfreq

@@ -1,20 +1,24 @@
-"""Compute the codes of every recording of a corpus, once.
+r"""Compute the codes of every recording of a corpus, once.
 
 Training the masked model then reads a few hundred bytes a second of signal instead of running the
-tokenizer again at every step. Run the same line again after an interruption: it continues.
+tokenizer again at every step. Run the same line again after an interruption, or when the corpus has
+grown: it continues. Codes that are there count only if every byte is as it was written.
 
-Example::
+A recording that the tokenizer cannot take (sensors of a type it does not know, shorter than one of
+its windows) is left out: it is named with the reason, here and in failures.tsv, and the exit status
+is 1. The codes of all others are complete all the same.
+
+Examples::
 
     brainfm codes corpus --tokenizer checkpoints/tokenizer --out codes
+    brainfm codes corpus --tokenizer checkpoints/tokenizer --out codes --n-jobs 8
+    brainfm codes corpus --tokenizer checkpoints/tokenizer --out codes --device cuda \
+        --batch-windows 65536
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
-
-if TYPE_CHECKING:
-    from brainfm.brain_tokenizer import TokenizerConfig
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,38 +29,31 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="Folder of the codes.")
     parser.add_argument("--device", type=str, default="cpu", help="'cpu', 'cuda' or 'cuda:N'.")
+    parser.add_argument(
+        "--n-jobs",
+        type=int,
+        default=1,
+        help="Processes of one thread each, on a CPU only; -1: one per core.",
+    )
+    parser.add_argument(
+        "--batch-windows",
+        type=int,
+        help="Channels x windows that go through the tokenizer at once, of short recordings several"
+        " together: more memory, fuller devices. On a CPU it changes no code; elsewhere another"
+        " value may decide near ties otherwise. Default: 1024.",
+    )
 
 
 def run(args: Namespace) -> int:
-    """Compute what is missing."""
-    from brainfm.codes import begin_codes, finish_codes, write_codes
-    from brainfm.corpus import Corpus
-    from brainfm.encoder import Encoder
-    from brainfm.progress import track
+    """Compute what is missing; 1 if any recording is left out."""
+    from brainfm.codes_run import make_codes
+    from brainfm.window_codes import CHANNEL_WINDOWS
 
-    corpus = Corpus(args.corpus)
-    encoder = Encoder.from_pretrained(args.tokenizer).to(args.device)
-    made_with = encoder.model.record.processing.settings()
-    if made_with != corpus.config.settings():
-        differing = [k for k, v in corpus.config.settings().items() if made_with.get(k) != v]
-        raise ValueError(
-            f"{args.corpus} was prepared with other settings ({', '.join(differing)}) than the "
-            f"tokenizer {args.tokenizer} was trained with; prepare it again with the tokenizer's"
-        )
-    begin_codes(args.out, args.tokenizer)
-    for index in track(range(len(corpus)), "codes", unit="recordings"):
-        write_codes(encoder, corpus, index, args.out)
-    finish_codes(args.out, corpus)
-    print(
-        f"codes of {len(corpus)} recordings, {bits_per_second(encoder.model.record.tokenizer):g} "
-        f"bit/s each, in {args.out}"
+    return make_codes(
+        args.corpus,
+        args.tokenizer,
+        args.out,
+        device=args.device,
+        n_jobs=args.n_jobs,
+        channel_windows=CHANNEL_WINDOWS if args.batch_windows is None else args.batch_windows,
     )
-    return 0
-
-
-def bits_per_second(cfg: "TokenizerConfig") -> float:
-    """Return the bit rate of a tokenizer without overlap of its windows."""
-    import math
-
-    per_frame = cfg.n_sources * cfg.quantizer.n_quantizers * math.log2(cfg.quantizer.codebook_size)
-    return cfg.sfreq / cfg.hop * per_frame

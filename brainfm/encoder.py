@@ -27,10 +27,10 @@ from brainfm.recordings import (
 )
 from brainfm.seanet_layers import Past
 from brainfm.sensors import SensorArray
+from brainfm.window_codes import CHANNEL_WINDOWS, as_frames, repeated, window_codes
 from brainfm.window_stream import Standardised, regroup, window_batches
 
-CHANNEL_WINDOWS = 1024
-"""Channels x windows that go through the tokenizer at once: bounds memory, not the result."""
+__all__ = ["CHANNEL_WINDOWS", "Codes", "Encoder", "Features", "canonical_order", "from_pretrained"]
 
 
 class Codes(NamedTuple):
@@ -117,22 +117,40 @@ class Encoder(nn.Module):
     def code_blocks(self, processed: Standardised) -> Iterator[NDArray[np.uint16]]:
         """Yield the codes of a processed recording in order, (P, N, Q) blocks of whole windows."""
         cfg = self.model.tokenizer.cfg
+        order, sensors = self.usable(processed)
+        batch_windows = max(1, CHANNEL_WINDOWS // len(order))
+        total, done = n_frames(processed.n_times, cfg), 0
+        past: Past = {}
+        for x in window_batches(processed, order, cfg.window, cfg.stride, batch_windows):
+            windows = x.to(self.device)
+            if cfg.causal:
+                block = self._next_frames(windows, sensors, past)
+            else:
+                windows = rearrange(windows, "c w l -> w c l")
+                many = repeated(sensors, len(windows))
+                block = as_frames(window_codes(self.model.tokenizer, windows, many))
+            block = block[: total - done]
+            done += len(block)
+            yield block
+
+    def _next_frames(self, windows: Tensor, sensors: Sensors, past: Past) -> NDArray[np.uint16]:
+        """Return the codes (P, N, Q) of windows (C, W, L) that follow those in ``past``."""
+        with torch.inference_mode():
+            z = self.model.tokenizer.encode(windows.unsqueeze(0), sensors, past)
+            return as_frames(self.model.tokenizer.quantizer(z).codes)
+
+    def usable(self, processed: Standardised) -> tuple[NDArray[np.int64], Sensors]:
+        """Return the order in which a recording's sensors are taken, (C,), and their embedding.
+
+        Raises
+        ------
+        ValueError
+            No sensor, or one of a type that the model does not take.
+        """
         order = canonical_order(processed.sensors, processed.good)
         sensors = processed.sensors.select(order)
         self.check_types(sensors)
-        batch_windows = max(1, CHANNEL_WINDOWS // len(sensors))
-        total, done = n_frames(processed.n_times, cfg), 0
-        past: Past | None = {} if cfg.causal else None
-        with torch.inference_mode():
-            embedded = self.embed(sensors)
-            for x in window_batches(processed, order, cfg.window, cfg.stride, batch_windows):
-                windows = x.to(self.device).unsqueeze(0)
-                z = self.model.tokenizer.encode(windows, embedded, past)
-                codes = self.model.tokenizer.quantizer(z).codes
-                block = rearrange(codes, "1 n p q -> p n q").cpu().numpy().astype(np.uint16)
-                block = block[: total - done]
-                done += len(block)
-                yield block
+        return order, self.embed(sensors)
 
     def feature_blocks(
         self, processed: Standardised, *, layer: int = -2
@@ -165,12 +183,13 @@ class Encoder(nn.Module):
         def tensor(values: NDArray[Any], dtype: torch.dtype) -> Tensor:
             return torch.from_numpy(values).to(self.device, dtype).unsqueeze(0)
 
-        return self.model.tokenizer.embed_sensors(
-            tensor(sensors.positions, torch.float32),
-            tensor(sensors.orientations, torch.float32),
-            tensor(sensors.codes, torch.int64),
-            torch.ones(1, len(sensors), dtype=torch.bool, device=self.device),
-        )
+        with torch.no_grad():
+            return self.model.tokenizer.embed_sensors(
+                tensor(sensors.positions, torch.float32),
+                tensor(sensors.orientations, torch.float32),
+                tensor(sensors.codes, torch.int64),
+                torch.ones(1, len(sensors), dtype=torch.bool, device=self.device),
+            )
 
     def _tokenize(self, recording: Recording) -> Codes:
         values = np.concatenate(list(self.code_blocks(self.process(recording))))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brainfm.brain_tokenizer import TokenizerConfig
-from brainfm.code_times import frame_times, n_frames, n_windows
+from brainfm.code_times import frame_times, n_frames, n_windows, seconds_per_frame
 
 PLAIN = TokenizerConfig()
 OVERLAPPING = TokenizerConfig(overlap=0.25)
@@ -49,3 +49,8 @@ def test_no_frame_begins_after_the_end():
             begin = frame_times(0, n_frames(n_times, cfg), cfg) - 0.125
             assert begin.max() < n_times / 256
             assert begin.max() + 0.25 >= n_times / 256
+
+
+def test_new_signal_per_frame_counts_overlap_once():
+    assert seconds_per_frame(PLAIN) == 0.25
+    assert seconds_per_frame(OVERLAPPING) == 0.1875  # 1.5 s of new signal in 8 frames

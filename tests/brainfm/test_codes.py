@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import h5py
 import numpy as np
@@ -9,17 +10,16 @@ import pytest
 
 from brainfm.checkpoints import save_checkpoint
 from brainfm.cli import main
+from brainfm.code_file import flagged_frames, recording_file
 from brainfm.codes import (
     CodeCorpus,
-    CorpusSignal,
     begin_codes,
     finish_codes,
-    flagged_frames,
-    recording_file,
     write_codes,
 )
 from brainfm.corpus import Corpus, create_corpus
 from brainfm.corpus_index import write_index
+from brainfm.corpus_signal import CorpusSignal
 from brainfm.encoder import Encoder
 
 
@@ -67,6 +67,38 @@ def test_any_stretch_can_be_read(whole):
     for start, n in ((-1, 2), (0, 10**6), (len(everything), 1)):
         with pytest.raises(ValueError, match=r"outside recording rec1 with \d+ frames"):
             whole.read(1, start, n)
+
+
+def test_windows_are_read_together(whole):
+    recordings, starts = np.array([2, 0, 2]), np.array([0, 5, 3])
+    found = whole.read_windows(recordings, starts, 4)
+    assert found.shape == (3, 4, 3, 2)
+    for row, i, start in zip(found, recordings, starts, strict=True):
+        assert np.array_equal(row, whole.read(int(i), int(start), 4))
+    with pytest.raises(ValueError, match=r"4 frames from \[0, 99\] on are outside"):
+        whole.read_windows(np.array([0, 1]), np.array([0, 99]), 4)
+    with pytest.raises(ValueError, match="outside"):
+        whole.read_windows(np.array([0]), np.array([-1]), 4)
+
+
+def test_files_that_are_gone_or_cut_short_are_said(whole, tmp_path):
+    folder = shutil.copytree(whole.path, tmp_path / "copy")
+    recording_file(folder, "rec0").unlink()
+    path = recording_file(folder, "rec1")
+    path.write_bytes(path.read_bytes()[:-1])
+    damaged = CodeCorpus(folder)
+    for i in (0, 1):
+        with pytest.raises(OSError, match=rf"rec{i}.h5 is gone or damaged; run 'brainfm codes'"):
+            damaged.read(i)
+    assert np.array_equal(damaged.read(2), whole.read(2))
+
+
+def test_an_older_format_is_said(whole, tmp_path):
+    begin_codes(tmp_path, whole.path / "tokenizer")
+    content = json.loads((whole.path / "codes.json").read_text()) | {"format": 1}
+    (tmp_path / "codes.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"has format 1, expected 2; run 'brainfm codes' again"):
+        CodeCorpus(tmp_path)
 
 
 def test_what_is_read_may_be_changed(whole):

@@ -1,21 +1,27 @@
-"""Batches of windows of codes.
+"""Batches of windows of codes, and what draws the windows of any batches in frames.
 
-Shapes: B batch, P frames, N sources, Q quantizers.
+Shapes: R recordings, B batch, P frames, N sources, Q quantizers, E stretches.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
-from einops import rearrange
+from numpy.typing import NDArray
 from torch import Tensor
 
+from brainfm.brain_tokenizer import TokenizerConfig
+from brainfm.code_times import seconds_per_frame
 from brainfm.codes import CodeCorpus
 from brainfm.epoch_stream import EpochStream
-from brainfm.sampling import WindowPool
-from brainfm.schedule import UnitSequence
+from brainfm.read_ahead import read_ahead
+from brainfm.sampling import Ints, WindowPool
+from brainfm.schedule import Unit, UnitSequence
 from brainfm.stretches import allowed_stretches
+
+BATCHES_AHEAD = 2
 
 
 class CodeBatch(NamedTuple):
@@ -30,15 +36,34 @@ class CodeBatch(NamedTuple):
     start: Tensor
 
 
-class CodeLoader(EpochStream[CodeBatch]):
-    """Windows of codes at random offsets; reads in this process, from mapped files.
+class Frames(Protocol):
+    """Recordings measured in latent frames, whether their codes are stored or not."""
+
+    @property
+    def n_frames(self) -> NDArray[np.int64]:
+        """Return the frames of each recording, (R,)."""
+
+    @property
+    def tokenizer(self) -> TokenizerConfig:
+        """Return the configuration of the tokenizer whose frames they are."""
+
+    def flagged(self, i: int) -> NDArray[np.int64]:
+        """Return the stretches (E, 2) of frames of bad quality, first and last + 1."""
+
+
+FramesT = TypeVar("FramesT", bound=Frames)
+BatchT = TypeVar("BatchT")
+
+
+class FrameStream(EpochStream[BatchT], Generic[FramesT, BatchT]):
+    """Windows of frames at random offsets; which ones does not depend on what is read of them.
 
     Parameters
     ----------
-    codes
-        Where to read.
+    frames
+        The recordings.
     recordings
-        Positions of the recordings to use.
+        Positions of those to use.
     context_frames
         Frames of a window; recordings that are shorter are left out.
     windows_per_batch
@@ -53,7 +78,7 @@ class CodeLoader(EpochStream[CodeBatch]):
 
     def __init__(
         self,
-        codes: CodeCorpus,
+        frames: FramesT,
         recordings: Sequence[int],
         *,
         context_frames: int,
@@ -67,7 +92,7 @@ class CodeLoader(EpochStream[CodeBatch]):
             (i, begin, length)
             for i in recordings
             for begin, length in allowed_stretches(
-                codes.flagged(i), int(codes.n_frames[i]), context_frames, 0.0
+                frames.flagged(i), int(frames.n_frames[i]), context_frames, 0.0
             )
         ]
         if not rows:
@@ -76,9 +101,9 @@ class CodeLoader(EpochStream[CodeBatch]):
                 "row; shorten --data.context_s"
             )
         table = np.array(rows, np.int64)
-        self.codes = codes
-        self._given = len(recordings)
         self.context_frames = context_frames
+        self.frames = frames
+        self._given = len(recordings)
         self._recording, self._begins = table[:, 0], table[:, 1]
         zeros = np.zeros(len(table), np.int64)
         pool = WindowPool(
@@ -93,10 +118,14 @@ class CodeLoader(EpochStream[CodeBatch]):
         sizes = np.array([windows_per_batch], np.int64)
         super().__init__(pool, sizes, rank=rank, world_size=world_size)
 
+    @abstractmethod
+    def batch(self, recordings: Ints, starts: Ints, unit: Unit) -> BatchT:
+        """Return the windows that begin at these frames, (B,); called ahead, in a thread."""
+
     def summary(self) -> str:
         """Return what an epoch uses and leaves out."""
         used, given = len(np.unique(self._recording)), self._given
-        seconds = self.context_frames * self.codes.tokenizer.hop / self.codes.tokenizer.sfreq
+        seconds = self.context_frames * seconds_per_frame(self.frames.tokenizer)
         text = (
             f"{used} of {given} recordings: {int(self.pool.sizes.sum())} windows of {seconds:g} s "
             f"of codes per epoch in {len(self.schedule())} steps"
@@ -105,18 +134,23 @@ class CodeLoader(EpochStream[CodeBatch]):
             text += f"; {given - used} recordings hold no window: too short, or flagged throughout"
         return text
 
-    def _read(self, units: UnitSequence) -> Iterator[CodeBatch]:
-        for unit in units:
-            positions = np.arange(unit.begin, unit.end)
-            which, starts = self.pool.windows(unit.epoch, unit.group, positions)
-            recordings, starts = self._recording[which], starts + self._begins[which]
-            windows = [
-                self.codes.read(i, start, self.context_frames)
-                for i, start in zip(recordings.tolist(), starts.tolist(), strict=True)
-            ]
-            codes = torch.from_numpy(np.stack(windows).astype(np.int64))
-            yield CodeBatch(
-                rearrange(codes, "b p n q -> b n p q"),
-                torch.from_numpy(recordings),
-                torch.from_numpy(starts),
-            )
+    def _read(self, units: UnitSequence) -> Iterator[BatchT]:
+        return read_ahead(self._batch_of, units, depth=BATCHES_AHEAD)
+
+    def _batch_of(self, unit: Unit) -> BatchT:
+        positions = np.arange(unit.begin, unit.end)
+        which, starts = self.pool.windows(unit.epoch, unit.group, positions)
+        return self.batch(self._recording[which], starts + self._begins[which], unit)
+
+
+class CodeLoader(FrameStream[CodeCorpus, CodeBatch]):
+    """Windows of stored codes, read from mapped files; parameters as of :class:`FrameStream`."""
+
+    def batch(self, recordings: Ints, starts: Ints, unit: Unit) -> CodeBatch:
+        """Read the codes of windows."""
+        codes = self.frames.read_windows(recordings, starts, self.context_frames)
+        return CodeBatch(
+            torch.from_numpy(codes.transpose(0, 2, 1, 3).astype(np.int64, order="C")),
+            torch.from_numpy(recordings),
+            torch.from_numpy(starts),
+        )

@@ -234,6 +234,6 @@ def _masked_config(settings: _Settings, rotary: "RotaryKind") -> "MaskedModelCon
         depth=settings.integer("lm_depth"),
         dropout=settings.share("lm_dropout"),
         rotary=rotary,
-        swap_halves=True,
+        architecture="brainomni",
         predicted_levels=None if levels is None else settings.integer("num_quantizers_used"),
     )

@@ -1,12 +1,16 @@
 """Masked transformer over codes: attention crosses time and latent sources.
 
-BrainOmni (arXiv:2505.18185), section 3.3; the split of the features in two halves, one attending
-over time and one over sources, is CBraMod's criss-cross attention (arXiv:2412.07236).
+BrainOmni (arXiv:2505.18185), section 3.3.
 
-Shapes: B batch, N sources, P frames, Q quantizers, K codes a level, D width, E width of a code.
+Shapes: B batch, N sources, P frames, M some of the B x N x P tokens, Q quantizers, K codes a level,
+D width, E width of a code.
 """
 
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +18,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from brainfm.rotary import RotaryKind, rotary_table, rotate
-from brainfm.sensor_embedding import feed_forward
+from brainfm.criss_cross import CrissCrossBlock
+from brainfm.layer_mixture import LayerMixture
+from brainfm.level_conditional import LevelConditionalHead, pick_codes
+from brainfm.rotary import RotaryKind, rotary_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +30,14 @@ class MaskedModelConfig:
 
     Parameters
     ----------
+    architecture
+        ``brainfm``; or ``brainomni``, the published function with its accidents: halves of the
+        features swap places, and code vectors are ten times smaller than the names of sources they
+        are added to.
+    prediction
+        ``parallel``: all levels of a token at once, from its features (published);
+        ``conditional``: each level given the codes of the levels below it
+        (:mod:`brainfm.level_conditional`).
     width
         D, features of a token.
     n_heads
@@ -33,20 +47,23 @@ class MaskedModelConfig:
     dropout
         Of attention weights and feed-forward, in [0, 1); off in eval.
     rotary
-        How positions in time enter; see :func:`brainfm.rotary.rotary_table`.
+        How positions in time enter, see :func:`brainfm.rotary.rotary_table`. None is what the
+        architecture has: ``per_head`` (brainfm), ``ladder`` (brainomni).
     swap_halves
-        Concatenate the halves in the order source, time, so that they swap places in every block
-        (published BrainOmni).
+        Concatenate the halves in the order source, time, so that they swap places in every block.
+        None is what the architecture has: false (brainfm), true (brainomni).
     predicted_levels
         Levels of codes that the head predicts, the first ones; None is all.
     """
 
+    architecture: Literal["brainfm", "brainomni"] = "brainfm"
+    prediction: Literal["parallel", "conditional"] = "parallel"
     width: int = 256
     n_heads: int = 8
     depth: int = 12
     dropout: float = 0.0
-    rotary: RotaryKind = "per_head"
-    swap_halves: bool = False
+    rotary: RotaryKind | None = None
+    swap_halves: bool | None = None
     predicted_levels: int | None = None
 
     def __post_init__(self) -> None:
@@ -59,59 +76,22 @@ class MaskedModelConfig:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
         if self.predicted_levels is not None and self.predicted_levels < 1:
             raise ValueError(f"predicted_levels must be at least 1, got {self.predicted_levels}")
+        if self.depth < 1:
+            raise ValueError(f"depth must be at least 1, got {self.depth}")
 
+    @property
+    def rotary_kind(self) -> RotaryKind:
+        """Return how positions enter."""
+        if self.rotary is not None:
+            return self.rotary
+        return "ladder" if self.architecture == "brainomni" else "per_head"
 
-class AxisAttention(nn.Module):
-    """Self-attention along the second axis of (B, N, D)."""
-
-    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.dropout = dropout
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Map (B, N, D) to (B, N, D), rotated by the positions' angles where they are given."""
-        q, k, v = rearrange(
-            self.qkv(x), "b n (three h d) -> three b n h d", three=3, h=self.n_heads
-        )
-        if rotary is not None:
-            q, k = rotate(q, *rotary), rotate(k, *rotary)
-        y = F.scaled_dot_product_attention(
-            q.transpose(1, 2),
-            k.transpose(1, 2),
-            v.transpose(1, 2),
-            dropout_p=self.dropout if self.training else 0.0,
-        )
-        return self.out(rearrange(y, "b h n d -> b n (h d)"))
-
-
-class CrissCrossBlock(nn.Module):
-    """One half of the features attends over time, the other over sources; then feed-forward."""
-
-    def __init__(self, cfg: MaskedModelConfig) -> None:
-        super().__init__()
-        half, heads = cfg.width // 2, cfg.n_heads // 2
-        self.swap = cfg.swap_halves
-        self.attention_norm = nn.RMSNorm(cfg.width, eps=1e-6)
-        self.time = AxisAttention(half, heads, cfg.dropout)
-        self.source = AxisAttention(half, heads, cfg.dropout)
-        self.mlp_norm = nn.RMSNorm(cfg.width, eps=1e-6)
-        self.mlp = feed_forward(cfg.width, 4 * cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
-
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-        """Map (B, N, P, D) to (B, N, P, D)."""
-        n_batch = x.shape[0]
-        first, second = self.attention_norm(x).chunk(2, dim=-1)
-        over_time = self.time(rearrange(first, "b n p d -> (b n) p d"), rotary)
-        over_time = rearrange(over_time, "(b n) p d -> b n p d", b=n_batch)
-        over_sources = self.source(rearrange(second, "b n p d -> (b p) n d"))
-        over_sources = rearrange(over_sources, "(b p) n d -> b n p d", b=n_batch)
-        halves = (over_sources, over_time) if self.swap else (over_time, over_sources)
-        x = x + self.dropout(torch.cat(halves, dim=-1))
-        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+    @property
+    def swaps_halves(self) -> bool:
+        """Tell whether the halves swap places in every block."""
+        if self.swap_halves is not None:
+            return self.swap_halves
+        return self.architecture == "brainomni"
 
 
 class MaskedBrainModel(nn.Module):
@@ -144,9 +124,28 @@ class MaskedBrainModel(nn.Module):
         self.project: nn.Module = (
             nn.Identity() if code_dim == cfg.width else nn.Linear(code_dim, cfg.width)
         )
-        self.blocks = nn.ModuleList(CrissCrossBlock(cfg) for _ in range(cfg.depth))
-        self.head = nn.Linear(cfg.width, self.n_predicted * self.codebook_size)
+        self.blocks = nn.ModuleList(
+            CrissCrossBlock(cfg.width, cfg.n_heads, dropout=cfg.dropout, swap=cfg.swaps_halves)
+            for _ in range(cfg.depth)
+        )
+        self.head: nn.Linear | LevelConditionalHead = (
+            nn.Linear(cfg.width, self.n_predicted * self.codebook_size)
+            if cfg.prediction == "parallel"
+            else LevelConditionalHead(cfg.width, code_dim, self.n_predicted, self.codebook_size)
+        )
+        # Code vectors are short, no longer than one; names of sources have a mean square of one.
+        self.code_scale = 1.0 if cfg.architecture == "brainomni" else code_dim**0.5
         self.activation_checkpointing = False
+
+    def compile_blocks(self, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Let the blocks compile themselves at their first call; names of weights stay.
+
+        In place and block by block: engines that shard weights hook into modules and refuse
+        ``torch.compile``'s wrapper, and blocks are alike, so that one compilation serves all.
+        ``backend`` is that of ``torch.compile``.
+        """
+        for block in self.blocks:
+            block.compile(backend=backend)
 
     def embed_codes(self, codes: Tensor) -> Tensor:
         """Return the sum of the code vectors (..., E) of codes (..., Q)."""
@@ -163,32 +162,34 @@ class MaskedBrainModel(nn.Module):
         """
         if hidden is not None:
             vectors = torch.where(hidden.unsqueeze(-1), self.mask_token.to(vectors), vectors)
-        return self.project(vectors + self.sources[:, None, :].to(vectors))
+        tokens = self.project(self.code_scale * vectors + self.sources[:, None, :].to(vectors))
+        # Under autocast the projection's result is short; sums over many blocks must not be.
+        return tokens.to(self.mask_token.dtype)
 
-    def run_blocks(self, x: Tensor, *, keep: bool = False) -> list[Tensor]:
-        """Run tokens (B, N, P, D) through all blocks.
-
-        Returns
-        -------
-        list of Tensor
-            The output of the last block; with ``keep`` the input and the output of every block.
-        """
+    def layers(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield tokens (B, N, P, D), then what each block makes of them."""
         half_heads = self.cfg.n_heads // 2
         head_dim = self.cfg.width // self.cfg.n_heads
-        cos, sin = rotary_table(x.shape[2], half_heads, head_dim, self.cfg.rotary)
-        rotary = (cos.to(x), sin.to(x))
-        states = [x]
+        rotary = rotary_table(
+            x.shape[2], half_heads, head_dim, self.cfg.rotary_kind, device=x.device
+        )
+        yield x
         for block in self.blocks:
             if self.activation_checkpointing and self.training:
                 x = checkpoint(block, x, rotary, use_reentrant=False)
             else:
                 x = block(x, rotary)
-            if keep:
-                states.append(x)
-        return states if keep else [x]
+            yield x
 
-    def forward(self, codes: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Predict every level of every token in parallel.
+    def forward(
+        self,
+        codes: Tensor,
+        hidden: Tensor | None = None,
+        *,
+        at: Tensor | None = None,
+        truth: Tensor | None = None,
+    ) -> Tensor:
+        """Return logits of every level.
 
         Parameters
         ----------
@@ -196,17 +197,51 @@ class MaskedBrainModel(nn.Module):
             (B, N, P, Q); what stands where ``hidden`` is true does not matter.
         hidden
             (B, N, P), true where a token is masked.
+        at
+            (M,) the tokens that are wanted, as positions in the flattened (B, N, P); None is all.
+            The head is a good part of the work, and half of its results are seldom needed.
+        truth
+            (M, Q) or (B, N, P, Q) the tokens' true codes, from which conditional prediction takes
+            the lower levels; parallel prediction does without.
 
         Returns
         -------
         Tensor
-            Logits (B, N, P, Q, K) of the predicted levels.
+            (M, Q, K) or (B, N, P, Q, K), of the predicted levels.
         """
-        x = self.run_blocks(self.embed(self.embed_codes(codes), hidden))[-1]
-        return rearrange(self.head(x), "b n p (q k) -> b n p q k", q=self.n_predicted)
+        x = self._last_state(codes, hidden, at)
+        if isinstance(self.head, nn.Linear):
+            return rearrange(self.head(x), "... (q k) -> ... q k", q=self.n_predicted)
+        if truth is None:
+            raise ValueError(
+                "conditional prediction needs the true codes (truth=) for logits; predict() does "
+                "without"
+            )
+        return self.head(x, truth, self.codebooks)
 
-    def features(self, codes: Tensor, layer: int = -2) -> Tensor:
-        """Return the features (B, N, P, D) of codes (B, N, P, Q) at one layer.
+    def predict(
+        self,
+        codes: Tensor,
+        hidden: Tensor | None = None,
+        *,
+        at: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return predicted codes, (M, Q) or (B, N, P, Q), without knowing the true ones.
+
+        Arguments are those of :meth:`forward`. The most probable code of every level is taken; with
+        a generator one is drawn by its probability, conditional prediction level after level.
+        """
+        x = self._last_state(codes, hidden, at)
+        if isinstance(self.head, nn.Linear):
+            logits = rearrange(self.head(x), "... (q k) -> ... q k", q=self.n_predicted)
+            return pick_codes(logits, generator)
+        return self.head.predict(x, self.codebooks, generator=generator)
+
+    def features(
+        self, codes: Tensor, layer: int | Literal["mixture"] | LayerMixture = -2
+    ) -> Tensor:
+        """Return features (B, N, P, D) of unit length of codes (B, N, P, Q).
 
         Parameters
         ----------
@@ -214,13 +249,25 @@ class MaskedBrainModel(nn.Module):
             (B, N, P, Q).
         layer
             0 is the input of the first block, ``depth`` (or -1) the output of the last; -2, the
-            published choice, the output of all blocks but the last.
+            published choice, the output of all blocks but the last. ``mixture`` is the mean of all
+            of these; a :class:`~brainfm.layer_mixture.LayerMixture` of ``depth + 1`` layers, which
+            a head trains with itself, a weighted one.
         """
+        start = self.embed(self.embed_codes(codes))
         n_states = len(self.blocks) + 1
-        if not -n_states <= layer < n_states:
-            raise ValueError(
-                f"layer must lie in [{-n_states}, {n_states - 1}] for {len(self.blocks)} blocks, "
-                f"got {layer}"
-            )
-        states = self.run_blocks(self.embed(self.embed_codes(codes)), keep=True)
-        return F.normalize(states[layer], dim=-1)
+        if isinstance(layer, int):
+            if not -n_states <= layer < n_states:
+                raise ValueError(
+                    f"layer must lie in [{-n_states}, {n_states - 1}] for {len(self.blocks)} "
+                    f"blocks, got {layer}"
+                )
+            return F.normalize(next(islice(self.layers(start), layer % n_states, None)), dim=-1)
+        mixture = LayerMixture(n_states).to(start) if layer == "mixture" else layer
+        if not isinstance(mixture, LayerMixture):
+            raise ValueError(f"layer must be a number, 'mixture' or a LayerMixture, got {layer!r}")
+        return mixture(list(self.layers(start)))
+
+    def _last_state(self, codes: Tensor, hidden: Tensor | None, at: Tensor | None) -> Tensor:
+        # All layers but the last are let go as soon as the next is there.
+        (x,) = deque(self.layers(self.embed(self.embed_codes(codes), hidden)), maxlen=1)
+        return x if at is None else x.flatten(0, 2)[at]

@@ -3,8 +3,10 @@
 Shapes: ... any leading axes, Q quantizers, K codes a level.
 """
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 
@@ -63,6 +65,31 @@ class CodeStatistics(Metric):
             for level, value in enumerate(values)
         }
         self.reset()
+        return found
+
+
+class SideStatistics(nn.Module):
+    """:class:`CodeStatistics`, with its arguments, for each side of a split."""
+
+    def __init__(self, n_quantizers: int, codebook_size: int, tokens_per_second: float) -> None:
+        super().__init__()
+        size = n_quantizers, codebook_size, tokens_per_second
+        # A module has a method "train": its children cannot bear that name.
+        self.sides = nn.ModuleDict(
+            {f"in_{side}": CodeStatistics(*size) for side in ("train", "validation", "test")}
+        )
+
+    def update(self, codes: Tensor, side: str) -> None:
+        """Count codes (..., Q) of a side."""
+        statistics: Any = self.sides[f"in_{side}"]
+        statistics.update(codes)
+
+    def named(self, *sides: str) -> dict[str, Tensor]:
+        """Return what to log of some sides, see :meth:`CodeStatistics.named`; on every rank."""
+        found: dict[str, Tensor] = {}
+        for side in sides:
+            statistics: Any = self.sides[f"in_{side}"]
+            found |= statistics.named(side)
         return found
 
 

@@ -1,12 +1,17 @@
 """The masked model: what it sees, what it must not see, what it keeps."""
 
 from dataclasses import replace
+from importlib import resources
 
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
+from torch._dynamo.testing import CompileCounter
 
-from brainfm.masked_model import CrissCrossBlock, MaskedBrainModel, MaskedModelConfig
+from brainfm.criss_cross import CrissCrossBlock
+from brainfm.layer_mixture import LayerMixture
+from brainfm.masked_model import MaskedBrainModel, MaskedModelConfig
 from brainfm.rotary import rotary_table
 
 CFG = MaskedModelConfig(width=24, n_heads=4, depth=3)
@@ -42,6 +47,41 @@ def test_hidden_codes_have_no_influence():
     assert not torch.equal(one, other)
     assert torch.equal(m(one, where), m(other, where))
     assert not torch.allclose(m(one), m(other))
+
+
+def test_the_wanted_tokens_alone_give_the_same_logits():
+    m, where = model(), hidden()
+    at = where.flatten().nonzero().squeeze(1)
+    torch.testing.assert_close(m(codes(), where, at=at), m(codes(), where)[where])
+
+
+def test_conditional_prediction_sees_the_token_s_own_lower_levels_alone():
+    m, where = model(prediction="conditional"), hidden()
+    truth = codes(seed=1)
+    logits = m(codes(), where, truth=truth)
+    assert logits.shape == (2, N, 10, Q, K)
+    at = where.flatten().nonzero().squeeze(1)
+    wanted = m(codes(), where, at=at, truth=truth.flatten(0, 2)[at])
+    torch.testing.assert_close(wanted, logits[where])
+    other = truth.clone()
+    other[0, 0, 0] = (other[0, 0, 0] + 1) % K
+    differs = (m(codes(), where, truth=other) != logits).any(-1)
+    assert differs.nonzero().tolist() == [[0, 0, 0, 1]]
+    with pytest.raises(ValueError, match="needs the true codes"):
+        m(codes(), where)
+
+
+@pytest.mark.parametrize("prediction", ["parallel", "conditional"])
+def test_predicted_codes(prediction):
+    m, where = model(prediction=prediction), hidden()
+    found = m.predict(codes(), where)
+    assert found.shape == (2, N, 10, Q)
+    assert torch.equal(m(codes(), where, truth=found).argmax(-1), found)
+    at = torch.tensor([3, 0])
+    assert torch.equal(m.predict(codes(), where, at=at), found.flatten(0, 2)[at])
+    drawn = m.predict(codes(), where, generator=torch.Generator().manual_seed(0))
+    assert drawn.shape == found.shape
+    assert not torch.equal(drawn, found)
 
 
 def test_every_token_sees_every_other():
@@ -96,15 +136,20 @@ def test_features_are_the_normalised_states():
         expected = states[layer] / states[layer].norm(dim=-1, keepdim=True)
         torch.testing.assert_close(m.features(codes(), layer), expected)
     assert torch.equal(m.features(codes()), m.features(codes(), 2))
+    mixture = LayerMixture(4)
+    torch.testing.assert_close(m.features(codes(), mixture), mixture(states))
+    torch.testing.assert_close(m.features(codes(), "mixture"), mixture(states))
     for layer in (4, -5):
         with pytest.raises(ValueError, match=r"layer must lie in \[-4, 3\] for 3 blocks"):
             m.features(codes(), layer)
+    with pytest.raises(ValueError, match="'mixture' or a LayerMixture, got 'last'"):
+        m.features(codes(), "last")
 
 
 def test_halves_swap_places_as_published():
     """With weights of zero, time attention adds its bias 1 and source attention its bias 2."""
     for swap, expected in ((False, [1.0, 2.0]), (True, [2.0, 1.0])):
-        block = CrissCrossBlock(replace(CFG, swap_halves=swap))
+        block = CrissCrossBlock(24, 4, dropout=0.0, swap=swap)
         for p in block.parameters():
             torch.nn.init.zeros_(p)
         torch.nn.init.constant_(block.time.out.bias, 1.0)
@@ -133,10 +178,12 @@ def test_evaluation_is_deterministic_whatever_the_dropout():
     assert not torch.equal(m(codes()), m(codes()))
 
 
+@pytest.mark.parametrize("prediction", ["parallel", "conditional"])
 @pytest.mark.parametrize("width", [24, E])
-def test_every_parameter_gets_a_gradient(width):
-    m = model(width=width, n_heads=4).train()
-    F.cross_entropy(m(codes(), hidden()).flatten(0, 3), codes().flatten()).backward()
+def test_every_parameter_gets_a_gradient(width, prediction):
+    m = model(width=width, n_heads=4, prediction=prediction).train()
+    logits = m(codes(), hidden(), truth=codes())
+    F.cross_entropy(logits.flatten(0, 3), codes().flatten()).backward()
     without = [n for n, p in m.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
     assert not m.codebooks.requires_grad
@@ -151,6 +198,45 @@ def test_activation_checkpointing_changes_no_gradient():
         gradients.append([p.grad for p in m.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_the_published_architecture_has_its_accidents():
+    cfg = MaskedModelConfig(architecture="brainomni")
+    assert (cfg.rotary_kind, cfg.swaps_halves) == ("ladder", True)
+    assert (MaskedModelConfig().rotary_kind, MaskedModelConfig().swaps_halves) == (
+        "per_head",
+        False,
+    )
+    exported = MaskedModelConfig(architecture="brainomni", rotary="cosine_only")
+    assert exported.rotary_kind == "cosine_only"
+    named = model(architecture="brainomni")
+    by_hand = model(rotary="ladder", swap_halves=True)
+    by_hand.code_scale = 1.0
+    assert torch.equal(named(codes()), by_hand(codes()))
+    assert not torch.equal(named(codes()), model()(codes()))
+
+
+def test_sums_over_blocks_are_not_short_under_autocast():
+    """The products are bf16; what is added up over the blocks has the weights' precision."""
+    m = model()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = list(m.layers(m.embed(m.embed_codes(codes()))))
+        assert m.blocks[0].mlp(states[0]).dtype == torch.bfloat16
+    assert {x.dtype for x in states} == {torch.float32}
+    whole = m.to(torch.bfloat16)
+    assert {x.dtype for x in whole.layers(whole.embed(whole.embed_codes(codes())))} == {
+        torch.bfloat16
+    }
+
+
+def test_one_compilation_serves_all_blocks_and_renames_nothing():
+    """More blocks than compilations that torch would try before it gives up."""
+    m, plain = model(depth=12).train(), model(depth=12).train()
+    counter = CompileCounter()
+    m.compile_blocks(counter)
+    assert list(m.state_dict()) == list(plain.state_dict())
+    assert torch.equal(m(codes(), hidden()), plain(codes(), hidden()))
+    assert counter.frame_count == 1
 
 
 def test_codebooks_belong_to_the_tokenizer():
@@ -173,12 +259,25 @@ def test_published_sizes():
 
 
 @pytest.mark.parametrize(
+    ("preset", "millions"), [("nano", 0.8), ("tiny", 8.4), ("base", 32.9), ("large", 297.3)]
+)
+def test_sizes_of_the_presets(preset, millions):
+    text = (resources.files("brainfm.configs") / f"pretrain_{preset}.yaml").read_text()
+    cfg = MaskedModelConfig(**yaml.safe_load(text)["model"]["model"])
+    with torch.device("meta"):
+        m = MaskedBrainModel(cfg, torch.zeros(4, 512, 256), torch.zeros(16, 256))
+    count = sum(p.numel() for p in m.parameters()) / 1e6
+    assert count == pytest.approx(millions, rel=0.02)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"n_heads": 3}, "n_heads"),
         ({"width": 36}, "n_heads=8, width=36"),
         ({"dropout": 1.0}, "dropout"),
         ({"predicted_levels": 0}, "predicted_levels"),
+        ({"depth": 0}, "depth"),
     ],
 )
 def test_impossible_settings_are_refused(changes, message):

@@ -2,7 +2,7 @@
 
 import torch
 
-from brainfm.token_statistics import CodeStatistics, code_counts, perplexity
+from brainfm.token_statistics import CodeStatistics, SideStatistics, code_counts, perplexity
 
 CODES = torch.tensor([[0, 3], [0, 2], [1, 3], [0, 3]])  # four tokens of two levels
 
@@ -48,6 +48,16 @@ def test_statistics_of_each_level_by_hand():
     assert named["train/perplexity_1"] == 1
     assert len(named) == 6
     assert statistics.named("train") == {}
+
+
+def test_sides_are_counted_apart():
+    statistics = SideStatistics(2, 4, tokens_per_second=8.0)
+    statistics.update(CODES, "train")
+    statistics.update(CODES[:1], "validation")
+    found = statistics.named("train", "validation", "test")
+    assert found["train/usage_0"] == 0.5
+    assert found["validation/usage_0"] == 0.25
+    assert not any(name.startswith("test/") for name in found)
 
 
 def test_codes_of_latents_that_were_not_quantized_count_nothing():

@@ -225,13 +225,20 @@ def read_torch_file(path: str | Path) -> Any:
 
 
 def read_training_checkpoint(path: str | Path) -> tuple[str, ModelRecord, dict[str, Tensor]]:
-    """Return stage, record and weights of a training checkpoint, without unpickling objects."""
+    """Return stage, record and weights of a training checkpoint, without unpickling objects.
+
+    Weights that training kept in 16 bits become float32.
+    """
     content = read_torch_file(path)
     if not isinstance(content, dict) or "brainfm" not in content:
         raise ValueError(f"{path} is no training checkpoint of brainfm")
     described = content["brainfm"]
     record = ModelRecord.from_json(described["record"], str(path))
-    return described["stage"], record, content["state_dict"]
+    weights = {
+        name: value.float() if value.is_floating_point() and value.itemsize < 4 else value
+        for name, value in content["state_dict"].items()
+    }
+    return described["stage"], record, weights
 
 
 def copy_checkpoint(source: str | Path, target: str | Path) -> None:

@@ -4,6 +4,8 @@ Examples::
 
     brainfm export runs/tokenizer --out checkpoints/tokenizer
     brainfm export runs/pretrain --out checkpoints/nano --which best
+
+A checkpoint is the same single file whichever engine wrote it, on however many ranks.
 """
 
 from pathlib import Path
@@ -20,7 +22,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="Folder that '--out' of a training stage named.")
     parser.add_argument("--out", type=Path, required=True, help="Folder of the checkpoint.")
     parser.add_argument(
-        "--which", type=str, default="last", help="'last', or 'best' on validation."
+        "--which",
+        type=str,
+        default="last",
+        help="'last', 'best' on validation, 'step-N' where the run kept it, or a file.",
     )
 
 
@@ -48,13 +53,17 @@ def export_run(run: Path, out: Path, *, which: str = "last") -> "BrainModel":
         read_training_checkpoint,
         save_checkpoint,
     )
-    from brainfm.stage_cli import CHECKPOINTS
+    from brainfm.run_checkpoints import CHECKPOINTS
 
-    if which not in ("last", "best"):
-        raise ValueError(f"--which must be 'last' or 'best', got {which!r}")
     path = run / CHECKPOINTS / f"{which}.ckpt"
     if not path.exists():
-        raise FileNotFoundError(f"{run} holds no {CHECKPOINTS}/{which}.ckpt; has training begun?")
+        path = Path(which)
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in (run / CHECKPOINTS).glob("*.ckpt"))) or "none"
+        raise FileNotFoundError(
+            f"{run} holds no {CHECKPOINTS}/{which}.ckpt, and {which} is no file; checkpoints "
+            f"there: {there}"
+        )
     stage, record, weights = read_training_checkpoint(path)
     model = BrainModel(record)
     if stage == "tokenizer":

@@ -63,7 +63,14 @@ class FiniteGuard:
         self._report(step, "signal or loss", names(suspects) if here else ["another rank"])
         return no_loss(parameters)
 
-    def gradient(self, norm: Tensor, parameters: Iterable[nn.Parameter], *, step: int) -> None:
+    def gradient(
+        self,
+        norm: Tensor,
+        parameters: Iterable[nn.Parameter],
+        *,
+        step: int,
+        drop: Callable[[Iterable[nn.Parameter]], None] | None = None,
+    ) -> None:
         """Take the gradients away where the step is to be skipped; the optimizer then does nothing.
 
         Parameters
@@ -74,6 +81,8 @@ class FiniteGuard:
             Of the model.
         step
             Optimizer step, for the message.
+        drop
+            Takes the gradients of parameters away, for engines that hold them elsewhere.
         """
         if not self._skip and bool(torch.isfinite(norm)):
             self.in_a_row = 0
@@ -81,8 +90,7 @@ class FiniteGuard:
         if not self._skip:
             self._report(step, "gradient", [])
         self._skip = False
-        for parameter in parameters:
-            parameter.grad = None
+        (drop or _drop)(parameters)
 
     def _report(self, step: int, what: str, names: Sequence[str]) -> None:
         self.in_a_row += 1
@@ -95,6 +103,11 @@ class FiniteGuard:
                 "out of the corpus ('brainfm corpus verify' finds damaged files); if their names "
                 "change, lower --model.optimizer.lr"
             )
+
+
+def _drop(parameters: Iterable[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad = None
 
 
 def without_broken(batch: Batch) -> tuple[Batch, Tensor]:

@@ -1,6 +1,7 @@
 """What the command lines of all training stages share (LightningCLI).
 
-``--config`` takes a file or the name of a bundled preset; ``--out`` is the run's folder.
+``--config`` takes a file or the name of a bundled preset; ``--out`` is the run's folder, and a run
+that is there is continued (:mod:`brainfm.resume`).
 """
 
 import logging
@@ -12,22 +13,36 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger
 
 from brainfm.command_parser import HelpFormatter, plain_text
+from brainfm.random_states import RandomStates
+from brainfm.rank_beats import RankWatchConfig
+from brainfm.rank_watch import RankWatch
+from brainfm.resume import AUTO, resolve_resume
+from brainfm.run_checkpoints import CHECKPOINTS, CheckpointConfig, RunCheckpoints, RunFiles
+from brainfm.run_log import RunLog
+from brainfm.run_signals import StopSignals
 from brainfm.strategies import register_strategies
 
-CHECKPOINTS = "checkpoints"
+ENGINE = "engine_"
 
 
 def preset_names(stage: str) -> list[str]:
     """Return the names of a stage's bundled presets."""
-    files = resources.files("brainfm.configs").iterdir()
-    prefix = f"{stage}_"
-    names = [f.name for f in files if f.name.startswith(prefix) and f.name.endswith(".yaml")]
-    return sorted(name.removeprefix(prefix).removesuffix(".yaml") for name in names)
+    return [name.removeprefix(f"{stage}_") for name in _bundled(f"{stage}_")]
+
+
+def engine_names() -> list[str]:
+    """Return the names of the bundled engine presets, which fit every stage."""
+    return _bundled(ENGINE)
+
+
+def _bundled(prefix: str) -> list[str]:
+    files = [file.name for file in resources.files("brainfm.configs").iterdir()]
+    chosen = [name for name in files if name.startswith(prefix) and name.endswith(".yaml")]
+    return sorted(name.removesuffix(".yaml") for name in chosen)
 
 
 def resolve_presets(argv: Sequence[str], stage: str) -> list[str]:
@@ -39,12 +54,14 @@ def resolve_presets(argv: Sequence[str], stage: str) -> list[str]:
         if not (after_flag or flag) or Path(name).exists():
             resolved.append(word)
             continue
-        if name not in preset_names(stage):
+        files = {preset: f"{stage}_{preset}.yaml" for preset in preset_names(stage)}
+        files |= {engine: f"{engine}.yaml" for engine in engine_names()}
+        if name not in files:
             raise ValueError(
                 f"--config {name}: no such file, and no preset of that name; presets: "
-                f"{', '.join(preset_names(stage))}"
+                f"{', '.join(preset_names(stage))}; engines: {', '.join(engine_names())}"
             )
-        path = str(resources.files("brainfm.configs") / f"{stage}_{name}.yaml")
+        path = str(resources.files("brainfm.configs") / files[name])
         resolved.append(f"--config={path}" if flag else path)
     return resolved
 
@@ -67,22 +84,11 @@ class StageBar(RichProgressBar):
         return items
 
 
-class SaveAtEnd(Callback):
-    """Write the last checkpoint when training ends, validation or not."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save; on all ranks, as sharded strategies demand."""
-        trainer.save_checkpoint(self.path, weights_only=False)
-
-
 class StageCLI(LightningCLI):
     """LightningCLI with a run folder, presets and one way to keep results.
 
-    The run folder holds ``checkpoints/`` (last and best) and ``logs/version_*/``, one for each
-    start, with ``config.yaml`` (all settings) and ``metrics.csv``.
+    The run folder holds ``checkpoints/`` and ``logs/version_*/``, one for each start, with
+    ``config.yaml`` (all settings) and ``metrics.csv``.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -91,40 +97,71 @@ class StageCLI(LightningCLI):
             "--out", type=str, required=False, help="Folder of the run; nothing in it is deleted."
         )
 
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            parser.add_argument(
+                "--resume",
+                type=str,
+                default=AUTO,
+                help="'auto' continues the run in --out from its newest whole checkpoint, if there "
+                "is one; 'none' refuses a folder that holds one; else a checkpoint to start from: "
+                "its path, or its name in the run (last, best, step-500).",
+            )
+            parser.add_argument("--checkpoints", type=CheckpointConfig, default=CheckpointConfig())
+            parser.add_argument("--ranks", type=RankWatchConfig, default=RankWatchConfig())
+        return parser
+
     def before_instantiate_classes(self) -> None:
-        """Send everything Lightning writes to the run's folder."""
+        """Send everything Lightning writes to the run's folder, and find where to go on."""
         config = self.config[self.subcommand] if self.subcommand else self.config
         if not config.get("out"):
             raise ValueError("--out is missing: name the folder of the run")
         config.trainer.default_root_dir = config.out
+        if self.subcommand == "fit":
+            if config.get("ckpt_path") and config.resume != AUTO:
+                raise ValueError("--ckpt_path and --resume say the same: give --resume alone")
+            start = resolve_resume(Path(config.out), config.get("ckpt_path") or config.resume)
+            config.ckpt_path = None if start is None else str(start)
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Build the trainer with this project's logger and checkpoints where none are given."""
         config = self.config[self.subcommand] if self.subcommand else self.config
         folder = Path(config.out)
         if config.trainer.get("logger") in (None, True):
-            kwargs["logger"] = CSVLogger(folder, name="logs")
+            kwargs["logger"] = RunLog(folder, "logs")
         # What is given here takes the place of what the user's settings name: pass both on.
-        named = self._get(self.config_init, "trainer", default={}).get("callbacks") or []
-        callbacks = [*(named if isinstance(named, list) else [named])]
-        callbacks += kwargs.get("callbacks") or []
-        if self.subcommand == "fit" and config.trainer.get("enable_checkpointing") is not False:
-            keep = ModelCheckpoint(
-                dirpath=folder / CHECKPOINTS,
-                filename="best",
-                monitor="validation/loss",
-                save_last=True,
-                enable_version_counter=False,
-            )
-            callbacks += [keep, SaveAtEnd(folder / CHECKPOINTS / "last.ckpt")]
+        given = self._get(self.config_init, "trainer", default={})
+        callbacks = [*_listed(given.get("callbacks")), *(kwargs.get("callbacks") or [])]
+        kwargs["plugins"] = [*_listed(given.get("plugins")), RunFiles()]
+        if self.subcommand == "fit":
+            callbacks += self._guards(config, folder)
         has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         if config.trainer.get("enable_progress_bar") is not False and not has_bar:
             callbacks.append(StageBar())
         kwargs["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
 
+    def _guards(self, config: Any, folder: Path) -> list[Callback]:
+        """Return what keeps a training run from being lost."""
+        found: list[Callback] = [
+            RandomStates(),
+            RankWatch(self._get(self.config_init, "ranks")),
+        ]
+        if config.trainer.get("enable_checkpointing") is not False:
+            signals = StopSignals()
+            cfg = self._get(self.config_init, "checkpoints")
+            found += [signals, RunCheckpoints(folder / CHECKPOINTS, cfg, signals)]
+        return found
+
     def _parse_ckpt_path(self) -> None:
         """Do nothing: Lightning would overwrite the model's settings with the checkpoint's."""
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
 
 
 def run_stage(
@@ -133,8 +170,13 @@ def run_stage(
     data: type[LightningDataModule],
     argv: Sequence[str],
     help_text: str,
+    *,
+    callbacks: Sequence[Callback] = (),
 ) -> int:
-    """Run ``brainfm STAGE fit|validate|test|predict``; ``help_text`` stands above its options."""
+    """Run ``brainfm STAGE fit|validate|test|predict``; ``help_text`` stands above its options.
+
+    ``callbacks`` are the stage's own; they join those of the settings and of every stage.
+    """
     arguments = resolve_presets(argv, stage)
     register_strategies()
     # One line that says what to do is enough where Lightning warns at every start.
@@ -161,6 +203,7 @@ def run_stage(
             trainer_defaults={
                 "enable_model_summary": False,
                 "reload_dataloaders_every_n_epochs": 1,
+                "callbacks": list(callbacks),
             },
             parser_kwargs={
                 "prog": f"brainfm {stage}",

@@ -83,9 +83,14 @@ def read_training_log(run: str | Path) -> TrainingLog:
         # 'validate' and 'test' log beside the training they look at; they restart nothing.
         if not any(name.startswith("train/") for name in columns):
             continue
-        begin = min(points[0][0] for points in columns.values())
+        # A start may repeat the validation of a step without the step: each side by itself.
+        begins: dict[str, int] = {}
+        for name, points in columns.items():
+            begins[_side(name)] = min(points[0][0], begins.get(_side(name), points[0][0]))
+        first = min(begins.values())
         merged = {
-            name: [point for point in points if point[0] < begin] for name, points in merged.items()
+            name: [point for point in points if point[0] < begins.get(_side(name), first)]
+            for name, points in merged.items()
         }
         for name, points in columns.items():
             merged.setdefault(name, []).extend(points)
@@ -93,6 +98,10 @@ def read_training_log(run: str | Path) -> TrainingLog:
     if not merged:
         raise FileNotFoundError(f"{run} has no {LOGS}/version_*/{METRICS} with training in it")
     return TrainingLog(MappingProxyType({name: _series(rows) for name, rows in merged.items()}))
+
+
+def _side(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _version(path: Path) -> int:

@@ -217,7 +217,7 @@ def test_nothing_names_a_machine_or_a_registry() -> None:
 
 def test_configs_are_flat_yaml_files_that_parse() -> None:
     inside = [p for p in (ROOT / "configs").iterdir() if p.name != "__pycache__"]
-    assert [name_of(p) for p in inside if p.suffix not in (".yaml", ".py")] == []
+    assert [name_of(p) for p in inside if p.suffix not in (".yaml", ".py", ".sbatch")] == []
     assert [p.name for p in inside if p.suffix == ".py"] == ["__init__.py"]
     for path in (p for p in inside if p.suffix == ".yaml"):
         assert isinstance(yaml.safe_load(path.read_text()), dict), path.name

@@ -3,11 +3,12 @@
 Shapes: B batch, C sensors, N sources, P latent frames, Q quantizers.
 """
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from brainfm.augmentation import NO_AUGMENTATION, AugmentationConfig
@@ -15,11 +16,12 @@ from brainfm.batches import Batch
 from brainfm.brain_tokenizer import BrainTokenizer, Reconstruction, TokenizerConfig
 from brainfm.checkpoints import ModelRecord
 from brainfm.codebook_start import CodebookStart
-from brainfm.finite_guard import FiniteGuard, broken_samples, gradient_norm
+from brainfm.finite_guard import FiniteGuard, broken_samples
+from brainfm.gradient_norm import drop_gradients, total_gradient_norm
 from brainfm.objective import ObjectiveConfig, as_config
 from brainfm.optimisation import OptimizerConfig, build_optimizer
 from brainfm.reconstruction_scores import Loss, fidelity_scores, loss_of
-from brainfm.token_statistics import CodeStatistics
+from brainfm.token_statistics import SideStatistics
 from brainfm.training_view import reconstruct_batch, training_view
 
 
@@ -63,9 +65,7 @@ class TokenizerModule(LightningModule):
         self.tokenizer = BrainTokenizer(model)
         size = model.quantizer.n_quantizers, model.quantizer.codebook_size
         rate = model.sfreq / model.hop * model.n_sources
-        sides = ("train", "validation", "test")
-        # A module has a method "train": its children cannot bear that name.
-        self.usage = nn.ModuleDict({f"in_{side}": CodeStatistics(*size, rate) for side in sides})
+        self.usage = SideStatistics(*size, rate)
 
     def setup(self, stage: str) -> None:
         """Refuse samples that the tokenizer would fill up with silence."""
@@ -94,7 +94,7 @@ class TokenizerModule(LightningModule):
         view = training_view(batch, self.augmentation, hidden, recipe, generator=draws)
         result = self(view.batch, seen=view.seen, x=view.x)
         self.start.add(result.latents, self.global_step, self.tokenizer.quantizer)
-        self._count(result, "train")
+        self.usage.update(result.quantized.codes, "train")
         loss = self._loss(result, view.batch)
         self.log_dict({f"train/{name}": value for name, value in loss.named().items()})
         self.log("train/correlation", loss.correlation, prog_bar=True)
@@ -108,9 +108,11 @@ class TokenizerModule(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the norm of the gradient before clipping; no step where it is not finite."""
-        norm = gradient_norm(self.tokenizer.parameters())
+        parameters = list(self.tokenizer.parameters())
+        norm = total_gradient_norm(self.trainer, parameters)
         self.log("train/gradient_norm", norm)
-        self.guard.gradient(norm, self.tokenizer.parameters(), step=self.global_step)
+        drop = partial(drop_gradients, self.trainer)
+        self.guard.gradient(norm, parameters, step=self.global_step, drop=drop)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log fidelity with every channel visible and nothing random."""
@@ -139,24 +141,15 @@ class TokenizerModule(LightningModule):
         scores = fidelity_scores(result.waveform, batch, self.objective, self.tokenizer.cfg)
         for name, (value, n) in scores.items():
             self.log(f"{side}/{name}", value, batch_size=n, prog_bar=name == "correlation")
-        self._count(result, side)
-
-    def _count(self, result: Reconstruction, side: str) -> None:
-        usage: Any = self.usage[f"in_{side}"]
-        usage.update(result.quantized.codes)
-
-    def _log_usage(self, *sides: str) -> None:
-        for side in sides:
-            usage: Any = self.usage[f"in_{side}"]
-            self.log_dict(usage.named(side))
+        self.usage.update(result.quantized.codes, side)
 
     def on_validation_epoch_end(self) -> None:
         """Log how each codebook was used, in training since the last time."""
-        self._log_usage("train", "validation")
+        self.log_dict(self.usage.named("train", "validation"))
 
     def on_test_epoch_end(self) -> None:
         """Log how each codebook is used."""
-        self._log_usage("test")
+        self.log_dict(self.usage.named("test"))
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with a schedule per step."""

@@ -64,6 +64,16 @@ def test_a_gradient_that_is_not_finite_is_dropped(capsys):
     assert "step 4 skipped: gradient not finite (1 in a row" in capsys.readouterr().err
 
 
+def test_an_engine_takes_its_gradients_away_itself():
+    model, guard, taken = layer(), FiniteGuard(2), []
+    guard.gradient(torch.tensor(1.0), model.parameters(), step=0, drop=taken.append)
+    assert taken == []
+    model.weight.grad = torch.ones(1, 2)
+    guard.gradient(torch.tensor(torch.inf), model.parameters(), step=0, drop=taken.append)
+    assert len(taken) == 1
+    assert model.weight.grad is not None
+
+
 def test_only_steps_in_a_row_end_the_run():
     model = layer()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

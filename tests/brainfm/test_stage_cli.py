@@ -1,19 +1,23 @@
 """The command lines of the stages: presets, the run's folder, and the whole way once."""
 
 import csv
+import re
+import shlex
 import shutil
+import subprocess
 
 import pytest
 import torch
+import yaml
 
 from brainfm.checkpoints import load_checkpoint, save_checkpoint
 from brainfm.cli import main
-from brainfm.stage_cli import preset_names, resolve_presets
+from brainfm.stage_cli import engine_names, preset_names, resolve_presets
 
 
 def test_presets_of_each_stage():
     assert preset_names("tokenizer") == ["base", "nano", "tiny"]
-    assert preset_names("pretrain") == ["base", "nano", "tiny"]
+    assert preset_names("pretrain") == ["base", "large", "nano", "tiny"]
 
 
 def test_a_preset_becomes_its_file(tmp_path):
@@ -33,10 +37,44 @@ def test_an_unknown_preset_lists_those_there_are(capsys):
     assert main(["pretrain", "fit", "--config", "huge", "--out", "x"]) == 1
     error = capsys.readouterr().err
     assert (
-        "--config huge: no such file, and no preset of that name; presets: base, nano, tiny"
+        "--config huge: no such file, and no preset of that name; presets: base, large, nano, tiny"
         in error
     )
+    assert "; engines: engine_gpu, engine_gpus_zero2, engine_laptop, engine_nodes_zero3" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "pretrain"])
+@pytest.mark.parametrize("engine", engine_names())
+def test_every_engine_is_a_second_config_of_every_stage(stage, engine, root, capsys):
+    given = yaml.safe_load((root / "configs" / f"{engine}.yaml").read_text())
+    assert list(given) == ["trainer"]  # what every subcommand knows
+    for command in ("fit", "test"):
+        words = [stage, command, "--config", "base", "--config", engine, "--print_config"]
+        assert main(words) == 0
+        shown = yaml.safe_load(capsys.readouterr().out)
+        assert shown["trainer"].items() >= given["trainer"].items()
+    assert shown["trainer"]["gradient_clip_val"] == 1.0  # of the first file
+
+
+def test_the_slurm_script_is_shell_and_its_command_is_ours(root, capsys):
+    script = root / "configs" / "slurm_pretrain.sbatch"
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    text = script.read_text().replace("\\\n", " ")
+    (line,) = (line for line in text.splitlines() if "brainfm pretrain" in line)
+    known = {"SLURM_JOB_NUM_NODES": "4", "SLURM_NTASKS_PER_NODE": "8"}
+    line = re.sub(r"\$(\w+)", lambda found: known.get(found[1], found[1]), line)
+    words = shlex.split(line)
+    words = words[words.index("brainfm") + 1 :]
+    assert main([*words, "--print_config"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["trainer"]["num_nodes"] * int(shown["trainer"]["devices"]) == 32
+    assert shown["data"]["global_batch"] % 32 == 0
+    assert shown["out"] == "run"
+    asked = dict(re.findall(r"^#SBATCH --(\S+?)(?:=(\S+))?$", text, re.MULTILINE))
+    assert asked["signal"].startswith("USR1@")
+    assert "requeue" in asked
+    assert asked["ntasks-per-node"] == shown["trainer"]["devices"]
 
 
 @pytest.fixture
@@ -119,6 +157,24 @@ def test_a_run_resumes_by_command(corpus, tmp_path):
         for path in (tmp_path / "first.ckpt", last)
     ]
     assert steps == [4, 6]
+
+
+def test_the_same_command_goes_on_where_it_ended(corpus, tmp_path, capsys):
+    run = tmp_path / "run"
+    words = ["tokenizer", "fit", "--config", "nano", "--data.corpus", str(corpus)]
+    words += ["--out", str(run), *TOKENIZER, *SHORT]
+    assert main([*words, "--checkpoints.keep_every=3"]) == 0
+    assert "continuing" not in capsys.readouterr().out
+    names = sorted(path.name for path in (run / "checkpoints").iterdir())
+    assert names == ["best.ckpt", "last.ckpt", "step-3.ckpt"]
+    assert main([*words, "--resume=none"]) == 1
+    assert "holds a run already" in capsys.readouterr().err
+    assert main([*words, "--resume=step-3", f"--ckpt_path={run}/checkpoints/last.ckpt"]) == 1
+    assert "give --resume alone" in capsys.readouterr().err
+    assert main([*words, "--trainer.max_steps=5"]) == 0
+    assert "continuing from step 4 (" in capsys.readouterr().out
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 5
 
 
 @pytest.mark.parametrize(

@@ -76,3 +76,13 @@ def test_no_training_no_log(tmp_path: Path) -> None:
     write(other, 0, "")
     with pytest.raises(FileNotFoundError, match="no logs/version_"):
         read_training_log(other)
+
+
+def test_a_validation_run_anew_leaves_the_row_of_its_step(tmp_path: Path) -> None:
+    """A run stopped in the middle of a validation begins with it, after the step it belongs to."""
+    write(tmp_path, 0, "epoch,step,train/loss,validation/loss\n0,8,3,\n0,9,2,\n")
+    write(tmp_path, 1, "epoch,step,train/loss,validation/loss\n0,9,,7\n0,10,1,\n")
+    log = read_training_log(tmp_path)
+    np.testing.assert_array_equal(log.series("train/loss").steps, [8, 9, 10])
+    np.testing.assert_array_equal(log.series("train/loss").values, [3, 2, 1])
+    np.testing.assert_array_equal(log.series("validation/loss").values, [7])

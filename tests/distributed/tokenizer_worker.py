@@ -1,6 +1,6 @@
 """One rank of ``brainfm tokenizer fit``; started by the tests beside it.
 
-Usage: python tokenizer_worker.py STRATEGY KIND CORPUS OUT, with the variables of torchrun.
+Usage: python tokenizer_worker.py STRATEGY KIND CORPUS RUN OUT, with the variables of torchrun.
 Writes what the quantizer holds at the end to OUT/<rank>.json.
 """
 
@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 from brainfm.tokenizer.module import TokenizerModule
+from sharding_all import shard_all
 
-from brainfm import strategies
 from brainfm.cli import main as brainfm
-from brainfm.strategies import ZeroStrategy
 
 SIZES = {
     "model": [
@@ -43,16 +42,8 @@ def digest(tensors):
     return hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest()
 
 
-class ShardingAll(ZeroStrategy):
-    """ZeRO that shards parameters of any size: the default leaves those of small models whole."""
-
-    def __init__(self, **settings):
-        super().__init__(**settings)
-        self.config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
-
-
-def main(strategy, kind, corpus, out):
-    strategies.ZeroStrategy = ShardingAll
+def main(strategy, kind, corpus, run, out):
+    shard_all()
 
     def report(module):
         quantizer = module.tokenizer.quantizer
@@ -73,7 +64,7 @@ def main(strategy, kind, corpus, out):
     words += [f"--model.model.quantizer.kind={kind}"]
     words += [f"--trainer.{setting}" for setting in SIZES["trainer"]]
     words += [f"--trainer.devices={os.environ['WORLD_SIZE']}", f"--trainer.strategy={strategy}"]
-    raise SystemExit(brainfm([*words, "--out", str(Path(out) / "run")]))
+    raise SystemExit(brainfm([*words, "--out", run]))
 
 
 if __name__ == "__main__":

@@ -6,31 +6,15 @@ import pytest
 import torch
 from brainfm.pretrain.data import CodeData
 from brainfm.pretrain.module import MaskedModule
-from lightning import Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from brainfm.checkpoints import load_checkpoint, save_checkpoint
-from brainfm.codes import begin_codes, finish_codes, write_codes
-from brainfm.corpus import Corpus
+from brainfm.checkpoints import load_checkpoint
 from brainfm.encoder import Encoder
 from brainfm.export import export_run
 from brainfm.masked_model import MaskedModelConfig
 from brainfm.masking import MaskConfig
-from brainfm.optimisation import OptimizerConfig
-
-
-@pytest.fixture(scope="module")
-def made(noise_corpus, tiny_model, tmp_path_factory):
-    """A corpus and the folder of its codes."""
-    folder = tmp_path_factory.mktemp("made")
-    corpus = Corpus(noise_corpus(folder / "corpus"))
-    checkpoint = save_checkpoint(tiny_model(masked=None), folder / "tokenizer")
-    begin_codes(folder / "codes", checkpoint)
-    encoder = Encoder.from_pretrained(checkpoint)
-    for i in range(len(corpus)):
-        write_codes(encoder, corpus, i, folder / "codes")
-    finish_codes(folder / "codes", corpus)
-    return folder
+from brainfm.optimisation import OptimizerConfig, rate_at
 
 
 def data(made, **settings):
@@ -115,7 +99,8 @@ def test_validation_has_no_chance_in_it(made, tmp_path):
         torch.manual_seed(seed)
         results.append(runner.validate(stage, datamodule=data(made), verbose=False)[0])
     assert results[0] == results[1]
-    for name in ("loss", "accuracy", "unigram_loss", "unigram_accuracy"):
+    names = {f"{who}{what}" for who in ("", "unigram_", "copy_") for what in ("loss", "accuracy")}
+    for name in names | {"usage", "perplexity"}:
         for level in (0, 1):
             assert f"validation/{name}_{level}" in results[0]
 
@@ -172,6 +157,117 @@ def test_a_run_continues_from_its_checkpoint(made, tmp_path):
     last = str(tmp_path / "checkpoints" / "last.ckpt")
     runner.fit(resumed, datamodule=data(made), ckpt_path=last, weights_only=True)
     assert runner.global_step == 4
+
+
+def test_what_training_logs(made, tmp_path):
+    runner = trainer(tmp_path, steps=3, log_every_n_steps=1, gradient_clip_val=1e-6)
+    runner.fit(module(), datamodule=data(made))
+    found = runner.logged_metrics
+    assert {f"train/{name}_{level}" for name in ("loss", "accuracy") for level in (0, 1)} <= {
+        *found
+    }
+    assert found["train/gradient_norm"] > 1e-3  # before clipping
+    assert found["train/lr"] == pytest.approx(2e-3 * rate_at(2, 3, OptimizerConfig(warmup_steps=2)))
+
+
+def test_accumulated_batches_move_weights_as_the_whole_batch_does(made, tmp_path):
+    """Windows of one step are the same, and so is what is hidden of them.
+
+    A large eps keeps Adam from blowing rounding up where a gradient is all but zero.
+    """
+    ends = []
+    for run, batches in (("whole", 1), ("parts", 3)):
+        stage = module(optimizer=OptimizerConfig(lr=0.1, warmup_steps=1, eps=1e-2))
+        runner = trainer(tmp_path / run, steps=2, accumulate_grad_batches=batches)
+        torch.manual_seed(0)
+        runner.fit(stage, datamodule=data(made, windows_per_batch=6 // batches))
+        ends.append(stage.model.state_dict())
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_a_gradient_that_is_not_finite_moves_nothing(made, tmp_path, capsys):
+    class Poison(Callback):
+        def on_train_batch_start(self, trainer, stage, batch, batch_idx):
+            self.before = stage.model.mask_token.detach().clone()
+            factor = torch.inf if batch_idx == 1 else 1.0
+            self.hook = stage.model.head.weight.register_hook(lambda grad: grad * factor)
+
+        def on_train_batch_end(self, trainer, stage, outputs, batch, batch_idx):
+            self.hook.remove()
+            assert torch.equal(self.before, stage.model.mask_token) == (batch_idx == 1)
+
+    runner = trainer(tmp_path, steps=3)
+    runner.callbacks.append(Poison())
+    runner.fit(module(), datamodule=data(made))
+    assert "step 1 skipped: gradient not finite (1 in a row" in capsys.readouterr().err
+    assert runner.global_step == 3
+
+
+def test_losses_that_are_not_finite_end_the_run_and_name_recordings(made, tmp_path, capsys):
+    class Poison(Callback):
+        def on_train_start(self, trainer, stage):
+            with torch.no_grad():
+                stage.model.mask_token.fill_(torch.nan)
+
+    runner = trainer(tmp_path, steps=9)
+    runner.callbacks.append(Poison())
+    with pytest.raises(ValueError, match=r"not finite in rec\d.*; that makes 2 in a row"):
+        runner.fit(module(max_skipped_steps=2), datamodule=data(made))
+    assert "step 0 skipped: signal or loss not finite in rec" in capsys.readouterr().err
+
+
+def test_flags_reach_the_model_and_change_no_result(made, tmp_path):
+    ends = []
+    for run, flags in (("a", {}), ("b", {"activation_checkpointing": True})):
+        stage = module(**flags)
+        torch.manual_seed(0)
+        trainer(tmp_path / run, steps=2).fit(stage, datamodule=data(made))
+        assert stage.model.activation_checkpointing == bool(flags)
+        ends.append(stage.model.state_dict())
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value)
+
+
+def test_level_conditional_prediction_is_trained_and_exported(made, tmp_path):
+    sizes = {"width": 24, "n_heads": 2, "depth": 2}
+    stage = module(model=MaskedModelConfig(prediction="conditional", **sizes))
+    runner = trainer(tmp_path / "run", steps=2)
+    runner.fit(stage, datamodule=data(made))
+    assert "validation/accuracy_1" in runner.validate(stage, datamodule=data(made))[0]
+    loaded = export_run(tmp_path / "run", tmp_path / "out")
+    codes = torch.randint(8, (2, 3, 16, 2), generator=torch.Generator().manual_seed(0))
+    expected = stage.eval().model.predict(codes)
+    assert torch.equal(loaded.masked_model.predict(codes), expected)
+
+
+def test_spans_of_a_second(made, tmp_path):
+    """Windows of 0.5 s hold four frames."""
+    stage = module(masking=MaskConfig(kind="spans", block_s=1.0))
+    trainer(tmp_path, steps=1).fit(stage, datamodule=data(made))
+    assert stage.task.masking.frames == 8
+
+
+def test_windows_of_the_tokenizer_may_overlap(make_codes, tmp_path):
+    """By a quarter: the last of four frames shows what the next window begins with."""
+    stage, source = module(), data(make_codes(overlap=0.25), context_s=1.0)
+    seen = []
+
+    class Look(Callback):
+        def on_train_batch_end(self, trainer, stage, outputs, batch, batch_idx):
+            task = stage.task.hide(batch, stage.masking_seed, batch_idx)
+            seen.append((batch.start % 4, task.masked.chosen))
+
+    runner = trainer(tmp_path, steps=4)
+    runner.callbacks.append(Look())
+    runner.fit(stage, datamodule=source)
+    for phases, chosen in seen:
+        for phase, row in zip(phases.tolist(), chosen, strict=True):
+            joint = 3 - phase
+            if joint < row.shape[1] - 1:
+                assert torch.equal(row[:, joint], row[:, joint + 1])
+    logged = runner.validate(stage, datamodule=source)[0]
+    assert logged["validation/copy_loss"] < 3
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,10 @@ def train(
     changes = {
         "seed_everything": args.seed,
         "model": {
-            **merged({"model": {"quantizer": {"kind": quantizer}}}, OBJECTIVES[objective]),
+            **merged(
+                {"model": {"quantizer": {"kind": quantizer, "n_quantizers": args.levels}}},
+                OBJECTIVES[objective],
+            ),
             "optimizer": {"lr": lr},
             "quantize_after": min(150, args.steps // 4),
         },
@@ -271,6 +274,7 @@ def main() -> None:
     parser.add_argument("--objectives", nargs="+", default=list(OBJECTIVES), choices=OBJECTIVES)
     parser.add_argument("--quantizers", nargs="+", default=list(QUANTIZERS), choices=QUANTIZERS)
     parser.add_argument("--lrs", nargs="+", type=float, default=[2e-3], help="peak learning rates")
+    parser.add_argument("--levels", type=int, default=4, help="codes of a token; 576 bit/s each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--accelerator", default="cpu", choices=("cpu", "gpu"))
     args = parser.parse_args()
@@ -280,6 +284,7 @@ def main() -> None:
         for quantizer in args.quantizers:
             for lr in args.lrs:
                 name = f"{objective}-{quantizer}-{lr:g}-{args.steps}-{args.seed}"
+                name += f"-{args.levels}levels" if args.levels != 4 else ""
                 folder = args.out / name
                 if not (folder / "result.json").exists():
                     about = {"objective": objective, "quantizer": quantizer, "lr": lr}

@@ -29,12 +29,12 @@ def cosines(n: int) -> Tensor:
 def emphasis(n: int, sfreq: float) -> Tensor:
     """Return the weight (n,) of every cosine of n samples, largest at :data:`CENTRE_HZ`.
 
-    Codes go where latents are large. Power falls about as one over frequency, so that slow waves
-    would take them all: below the centre the weight grows with the root of the frequency. Above it
-    falls with the frequency: there are many cosines, and most of what they hold is noise.
+    Codes go where latents are large. Amplitudes fall about as one over frequency, so that slow
+    waves would take them all: below the centre the weight nearly makes up for that. Above it falls
+    with the frequency: there are many cosines, and most of what they hold is noise.
     """
     frequency = (torch.arange(n) + 0.5) * (sfreq / 2 / n)
-    rising = (frequency / CENTRE_HZ).clamp_min(0.05).sqrt()
+    rising = (frequency / CENTRE_HZ).clamp_min(0.05) ** 0.75
     return torch.minimum(rising, CENTRE_HZ / frequency) * 2**0.5
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from brainfm.frame_layers import FrameBlock, FrameLinear, cosines, emphasis
 from brainfm.seanet_layers import Past
 
-KNEE = 2.0
+KNEE = 4.0
 """Length of a latent at which it is compressed to about 0.7 of the largest length."""
 LEAST_ROOM = 0.05
 """Of one minus a latent's squared length: bounds what a code near the edge can stand for."""

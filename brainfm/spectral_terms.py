@@ -20,6 +20,10 @@ FLOOR = 0.02
 SOFTNESS = 0.5
 """Part of the target's magnitude below which an estimate's phase fades."""
 
+NOISY = {"gamma": 0.25, "high gamma": 0.05}
+"""Weight of the power in bands where most of what a scalp sensor records is noise and muscle; it is
+1 in all others. With full weight these bands took the codes that keep beta."""
+
 TINY = 1e-12
 
 
@@ -64,7 +68,7 @@ def angle(spectrum: Tensor) -> Tensor:
 
 
 def band_members(lowpass: Tensor, sfreq: float, length: int) -> Tensor:
-    """Return which bins belong to which band of :data:`BANDS`, (B, K, F) of zeros and ones.
+    """Return the weight of every bin in every band of :data:`BANDS`, (B, K, F); 0 outside.
 
     Parameters
     ----------
@@ -79,7 +83,8 @@ def band_members(lowpass: Tensor, sfreq: float, length: int) -> Tensor:
     edges = torch.tensor(list(BANDS.values()), device=lowpass.device)
     inside = (freqs >= edges[:, :1]) & (freqs < edges[:, 1:])
     held = freqs <= torch.nan_to_num(lowpass, nan=sfreq / 2)[:, None]
-    return (inside & held[:, None]).float()
+    weights = torch.tensor([NOISY.get(band, 1.0) for band in BANDS], device=lowpass.device)
+    return (inside & held[:, None]) * weights[:, None]
 
 
 def rhythm_error(estimate: Tensor, target: Tensor, bands: Tensor) -> Tensor:

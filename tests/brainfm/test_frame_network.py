@@ -34,11 +34,11 @@ def test_cosines_are_orthonormal_and_ordered():
 
 def test_emphasis_rises_to_20_hz_and_falls_from_there():
     weights = emphasis(64, 256.0)  # 2 Hz each, from 1 Hz on
-    assert weights[0] == pytest.approx((1 / 10) ** 0.5)
-    assert weights[4] == pytest.approx((9 / 10) ** 0.5)
+    assert weights[0] == pytest.approx(2**0.5 * (1 / 20) ** 0.75)
+    assert weights[4] == pytest.approx(2**0.5 * (9 / 20) ** 0.75)
     assert int(weights.argmax()) in (9, 10)  # 19 and 21 Hz
     assert weights[40] == pytest.approx(2**0.5 * 20 / 81)
-    assert emphasis(256, 256.0)[0] == pytest.approx((0.5 * 0.2) ** 0.5)  # no lower than at 1 Hz
+    assert emphasis(256, 256.0)[0] == pytest.approx(2**0.5 * 0.05**0.75)  # no lower than at 1 Hz
 
 
 @pytest.mark.parametrize("causal", [False, True])

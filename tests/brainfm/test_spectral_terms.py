@@ -61,21 +61,22 @@ def test_rhythms_by_hand():
     assert rhythm_error(target, target, ALL).item() == pytest.approx(0, abs=1e-9)
 
 
-def test_every_rhythm_pulls_with_the_same_force():
-    target = spectrum((2, 30.0), (10, 3.0), (40, 0.3))
+def test_every_rhythm_pulls_with_the_same_force_and_noisy_bands_with_less():
+    target = spectrum((2, 30.0), (10, 3.0), (20, 0.3), (40, 0.3))
     estimate = torch.zeros_like(target).requires_grad_()
     rhythm_error(0.5 * target + estimate, target, ALL).sum().backward()
-    pulls = [estimate.grad[..., round(2 * f)].abs().item() for f in (2, 10, 40)]
-    assert pulls == pytest.approx([pulls[0]] * 3, rel=0.01)
+    pulls = [estimate.grad[..., round(2 * f)].abs().item() for f in (2, 10, 20, 40)]
+    # Power has a quarter of its weight in gamma, length half of it.
+    assert pulls == pytest.approx([pulls[0]] * 3 + [0.5 * pulls[0]], rel=0.01)
 
 
 def test_log_magnitudes_by_hand():
-    """Twice the size in one of 255 bins from .5 Hz to Nyquist: log 2 there, nothing elsewhere."""
+    """Twice the size in one bin: log 2 times its part of all weights, nothing elsewhere."""
     target = spectrum((10, 3j))
     error = log_magnitude_error(2 * target, target, ALL)
-    n_bins = int(ALL.sum())
-    assert n_bins == 256
-    assert error.item() == pytest.approx(math.log(2) / n_bins, rel=1e-3)
+    # Bins of half a hertz: 59 below 30 Hz, 60 of gamma, 137 up to Nyquist.
+    assert float(ALL.sum()) == pytest.approx(59 + 60 * 0.25 + 137 * 0.05)
+    assert error.item() == pytest.approx(math.log(2) / float(ALL.sum()), rel=1e-3)
     low = band_members(torch.tensor([8.0]), SFREQ, LENGTH)
     assert log_magnitude_error(2 * target, target, low).item() == 0.0  # above the low-pass
 

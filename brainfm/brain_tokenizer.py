@@ -185,6 +185,8 @@ class BrainTokenizer(nn.Module):
         )
         self.quantizer = build_quantizer(cfg.quantizer, cfg.width)
         self.gather: LeadField | SourceAttention
+        self.encoder: FrameEncoder | SEANetEncoder
+        self.decoder: FrameDecoder | SEANetDecoder
         if cfg.architecture == "brainfm":
             shape: dict[str, Any] = {
                 "hop": cfg.hop,

@@ -235,7 +235,7 @@ def test_augmented_arrays_train(corpus, module, tmp_path):
 def test_an_export_without_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no checkpoints/last.ckpt"):
         export_run(tmp_path, tmp_path / "out")
-    with pytest.raises(ValueError, match="'last' or 'best', got 'first'"):
+    with pytest.raises(FileNotFoundError, match=r"first.ckpt, and first is no file"):
         export_run(tmp_path, tmp_path / "out", which="first")
 
 

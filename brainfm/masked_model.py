@@ -18,6 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from brainfm.codebook_head import CodebookHead
 from brainfm.criss_cross import CrissCrossBlock
 from brainfm.layer_mixture import LayerMixture
 from brainfm.level_conditional import LevelConditionalHead, pick_codes
@@ -32,10 +33,11 @@ class MaskedModelConfig:
     ----------
     architecture
         ``brainfm``; or ``brainomni``, the published function with its accidents: halves of the
-        features swap places, and code vectors are ten times smaller than the names of sources they
-        are added to.
+        features swap places, code vectors are ten times smaller than the names of sources they are
+        added to, and the head knows nothing of the codes it predicts.
     prediction
-        ``parallel``: all levels of a token at once, from its features (published);
+        ``parallel``: all levels of a token at once, from its features (published;
+        :mod:`brainfm.codebook_head`);
         ``conditional``: each level given the codes of the levels below it
         (:mod:`brainfm.level_conditional`).
     width
@@ -128,11 +130,14 @@ class MaskedBrainModel(nn.Module):
             CrissCrossBlock(cfg.width, cfg.n_heads, dropout=cfg.dropout, swap=cfg.swaps_halves)
             for _ in range(cfg.depth)
         )
-        self.head: nn.Linear | LevelConditionalHead = (
-            nn.Linear(cfg.width, self.n_predicted * self.codebook_size)
-            if cfg.prediction == "parallel"
-            else LevelConditionalHead(cfg.width, code_dim, self.n_predicted, self.codebook_size)
-        )
+        sizes = cfg.width, code_dim, self.n_predicted, self.codebook_size
+        self.head: nn.Linear | CodebookHead | LevelConditionalHead
+        if cfg.prediction == "conditional":
+            self.head = LevelConditionalHead(*sizes)
+        elif cfg.architecture == "brainfm":
+            self.head = CodebookHead(*sizes)
+        else:
+            self.head = nn.Linear(cfg.width, self.n_predicted * self.codebook_size)
         # Code vectors are short, no longer than one; names of sources have a mean square of one.
         self.code_scale = 1.0 if cfg.architecture == "brainomni" else code_dim**0.5
         self.activation_checkpointing = False
@@ -210,8 +215,8 @@ class MaskedBrainModel(nn.Module):
             (M, Q, K) or (B, N, P, Q, K), of the predicted levels.
         """
         x = self._last_state(codes, hidden, at)
-        if isinstance(self.head, nn.Linear):
-            return rearrange(self.head(x), "... (q k) -> ... q k", q=self.n_predicted)
+        if not isinstance(self.head, LevelConditionalHead):
+            return self._parallel(x)
         if truth is None:
             raise ValueError(
                 "conditional prediction needs the true codes (truth=) for logits; predict() does "
@@ -233,9 +238,8 @@ class MaskedBrainModel(nn.Module):
         a generator one is drawn by its probability, conditional prediction level after level.
         """
         x = self._last_state(codes, hidden, at)
-        if isinstance(self.head, nn.Linear):
-            logits = rearrange(self.head(x), "... (q k) -> ... q k", q=self.n_predicted)
-            return pick_codes(logits, generator)
+        if not isinstance(self.head, LevelConditionalHead):
+            return pick_codes(self._parallel(x), generator)
         return self.head.predict(x, self.codebooks, generator=generator)
 
     def features(
@@ -266,6 +270,12 @@ class MaskedBrainModel(nn.Module):
         if not isinstance(mixture, LayerMixture):
             raise ValueError(f"layer must be a number, 'mixture' or a LayerMixture, got {layer!r}")
         return mixture(list(self.layers(start)))
+
+    def _parallel(self, x: Tensor) -> Tensor:
+        """Return logits (..., Q, K) of features (..., D)."""
+        if isinstance(self.head, CodebookHead):
+            return self.head(x, self.codebooks)
+        return rearrange(self.head(x), "... (q k) -> ... q k", q=self.n_predicted)
 
     def _last_state(self, codes: Tensor, hidden: Tensor | None, at: Tensor | None) -> Tensor:
         # All layers but the last are let go as soon as the next is there.

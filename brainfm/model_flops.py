@@ -8,10 +8,11 @@ share r of tokens that are predicted, a forward pass takes
     + L (4 D^2  (queries, keys, values and output, two attentions on half the width)
          + 16 D^2  (feed-forward, four times as wide)
          + 2 D (P + N))  (scores and sums of both attentions)
-    + 2 r H  (head: H = D Q K in parallel; D K + (Q - 1) ((D + E) D + D K) level by level)
+    + 2 r H  (head: H = Q E (D + K) in parallel, Q D K as published;
+              D K + (Q - 1) ((D + E) D + D K) level by level)
 
 and a training step three times that: the backward pass has a product for the inputs and one for the
-weights. What activation checkpointing computes twice counts once, as it is no use by itself.
+weights (codes are no weights: their products, a few percent, count once too often). What activation checkpointing computes twice counts once, as it is no use by itself.
 """
 
 from brainfm.masked_model import MaskedModelConfig
@@ -32,7 +33,8 @@ def forward_flops(
     project = 0 if code_dim == width else 2 * code_dim * width
     block = 20 * width**2 + 2 * width * (n_frames + n_sources)
     if cfg.prediction == "parallel":
-        head = width * levels * codebook_size
+        ours = levels * code_dim * (width + codebook_size)
+        head = ours if cfg.architecture == "brainfm" else width * levels * codebook_size
     else:
         head = width * codebook_size
         head += (levels - 1) * ((width + code_dim) * width + width * codebook_size)

@@ -206,7 +206,7 @@ class RunCheckpoints(Checkpoint):
         for logger in trainer.loggers:
             logger.save()
         last, step = self.folder / LAST, trainer.global_step
-        trainer.save_checkpoint(last)
+        trainer.save_checkpoint(last, weights_only=False)
         if trainer.is_global_zero:
             if better:
                 duplicate(last, self.folder / BEST)

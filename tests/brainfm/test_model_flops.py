@@ -11,13 +11,19 @@ from brainfm.model_flops import TRAINING, forward_flops
 Q, K, E, N, P, B = 3, 16, 20, 4, 10, 2
 
 
+@pytest.mark.parametrize("architecture", ["brainfm", "brainomni"])
 @pytest.mark.parametrize("prediction", ["parallel", "conditional"])
 @pytest.mark.parametrize("width", [E, 32])
 @pytest.mark.parametrize("levels", [None, 2])
-def test_the_formula_counts_what_runs(prediction, width, levels):
+def test_the_formula_counts_what_runs(architecture, prediction, width, levels):
     heads = 2 if width == E else 4
     cfg = MaskedModelConfig(
-        width=width, n_heads=heads, depth=3, prediction=prediction, predicted_levels=levels
+        architecture=architecture,
+        width=width,
+        n_heads=heads,
+        depth=3,
+        prediction=prediction,
+        predicted_levels=levels,
     )
     torch.manual_seed(0)
     model = MaskedBrainModel(cfg, torch.randn(Q, K, E), torch.randn(N, E))
@@ -31,9 +37,11 @@ def test_the_formula_counts_what_runs(prediction, width, levels):
     assert counter.get_total_flops() == expected
     with FlopCounterMode(display=False) as counter:
         logits.sum().backward()
-    # Codes need no gradient: the projection has one product less.
-    projection = 0 if width == E else 2 * E * width * B * N * P
-    assert counter.get_total_flops() == (TRAINING - 1) * expected - projection
+    # Codes need no gradient: products with them have one less.
+    with_codes = 0 if width == E else 2 * E * width * B * N * P
+    if (architecture, prediction) == ("brainfm", "parallel"):
+        with_codes += 2 * (levels or Q) * E * K * len(at)
+    assert counter.get_total_flops() == (TRAINING - 1) * expected - with_codes
 
 
 def test_large_by_hand():
@@ -41,6 +49,6 @@ def test_large_by_hand():
     cfg = MaskedModelConfig(width=1024, n_heads=16, depth=28)
     sizes = {"n_sources": 16, "n_frames": 240, "code_dim": 256, "n_quantizers": 4}
     flops = TRAINING * forward_flops(cfg, codebook_size=512, predicted_share=1.0, **sizes)
-    weights = 28 * 10 * 1024**2 + 256 * 1024 + 1024 * 2048
+    weights = 28 * 10 * 1024**2 + 256 * 1024 + 1024 * 1024 + 256 * 2048
     attention = TRAINING * 28 * 2 * 1024 * 256
     assert flops == 6 * weights + attention

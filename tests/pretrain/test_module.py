@@ -191,7 +191,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing(made, tmp_path, capsys):
         def on_train_batch_start(self, trainer, stage, batch, batch_idx):
             self.before = stage.model.mask_token.detach().clone()
             factor = torch.inf if batch_idx == 1 else 1.0
-            self.hook = stage.model.head.weight.register_hook(lambda grad: grad * factor)
+            self.hook = stage.model.head.vectors.weight.register_hook(lambda grad: grad * factor)
 
         def on_train_batch_end(self, trainer, stage, outputs, batch, batch_idx):
             self.hook.remove()

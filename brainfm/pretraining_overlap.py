@@ -1,0 +1,101 @@
+"""Which trials a checkpoint has already seen, without their labels, while it was pretrained.
+
+A checkpoint records the digest of the split it was trained by, not the recordings; the split's
+manifest (``split.json``) lists them. Without that manifest the overlap is unknown, not nil.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from brainfm.splits import Listed, Split, unit_of
+from brainfm.trials import Trials
+
+STAGES = ("tokenizer", "masked_model")
+TRAINED_ON = ("train", "validation")
+"""Sides that have had a say: validation chose the weights that were kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingOverlap:
+    """What is common to trials and pretraining.
+
+    Parameters
+    ----------
+    known
+        Whether what every stage was trained on is known.
+    recordings
+        Ids of recordings with trials whose samples, or whose file, were trained on.
+    subjects
+        Subjects with trials ("data set/subject") of whom any recording was trained on.
+    notes
+        What is not known and how to find out, one line each.
+    """
+
+    known: bool
+    recordings: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """Return one line for a report."""
+        if not self.known:
+            return "overlap with pretraining: not known; " + "; ".join(self.notes)
+        if not (self.recordings or self.subjects):
+            return "overlap with pretraining: none"
+        return (
+            f"overlap with pretraining: {len(self.recordings)} recordings, {len(self.subjects)} "
+            "subjects (without labels)"
+        )
+
+
+def pretraining_overlap(
+    trials: Trials, training: Mapping[str, Any], splits: Iterable[Split] = ()
+) -> PretrainingOverlap:
+    """Compare trials with what a checkpoint was trained on.
+
+    Parameters
+    ----------
+    trials
+        The table.
+    training
+        ``ModelRecord.training`` of the checkpoint.
+    splits
+        Manifests of its corpora; those it was trained by are found by their digest.
+    """
+    by_digest = {split.digest: split for split in splits}
+    entries: list[Listed] = []
+    notes = []
+    stages = [stage for stage in STAGES if stage in training]
+    if not stages:
+        source = training.get("source", "")
+        notes.append(
+            "the checkpoint does not record what it was trained on"
+            + (f" (it is from: {source})" if source else "")
+        )
+    for stage in stages:
+        digest = str(training[stage].get("split_digest", ""))
+        if digest in by_digest:
+            sides = by_digest[digest].sides
+            entries += [entry for side in TRAINED_ON for entry in sides.get(side, ())]
+        else:
+            notes.append(
+                f"the {stage.replace('_', ' ')} was trained by the split "
+                f"{digest[:12] or '(none)'}; give its split.json"
+            )
+    marks = {mark for entry in entries for mark in _marks(entry)}
+    people = {unit_of(entry, "subject") for entry in entries if entry.subject}
+    infos = trials.recordings.values()
+    return PretrainingOverlap(
+        known=not notes,
+        recordings=tuple(sorted(info.id for info in infos if marks & set(_marks(info)))),
+        subjects=tuple(sorted({unit_of(i, "subject") for i in infos if i.subject} & people)),
+        notes=tuple(notes),
+    )
+
+
+def _marks(recording: Any) -> list[str]:
+    """Return the hashes by which a recording is known whatever its name."""
+    found = (recording.digest, recording.signal_digest, recording.source_digest)
+    return [digest for digest in found if digest]

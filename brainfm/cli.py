@@ -56,6 +56,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "report": Command(
             module="brainfm.report", summary="run folder -> HTML report with pictures"
         ),
+        "simulate": Command(
+            module="brainfm.simulate",
+            summary="real stimuli -> synthetic EEG and MEG with a known response",
+        ),
         "demo": Command(
             module="brainfm.demo",
             summary="the whole line on bundled real recordings, with a report",

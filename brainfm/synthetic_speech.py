@@ -1,0 +1,215 @@
+"""Sounds that drive synthetic brains: envelope or mel bands of WAV files.
+
+Shapes: F features, T samples, N frames of 5 ms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+from scipy.io import wavfile
+
+from brainfm.sensors import FloatArray
+from brainfm.simulation_config import SimulationConfig
+from brainfm.synthetic_events import Presentation
+from brainfm.trial_events import content_id
+
+FRAME_RATE = 200.0
+"""Frames of the features per second; each looks at 25 ms about its time."""
+WINDOW_S = 0.025
+LOWEST_RATE = 4000
+SHORTEST_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sound:
+    """One sound and what of it drives the brain.
+
+    Parameters
+    ----------
+    name
+        File name.
+    content_id
+        Of the bytes of the file (:func:`brainfm.trial_events.content_id`).
+    duration
+        Seconds.
+    features
+        (F, N) from time 0 at :data:`FRAME_RATE`; zero in silence.
+    """
+
+    name: str
+    content_id: str
+    duration: float
+    features: FloatArray
+
+
+def read_sounds(paths: Sequence[str | Path], cfg: SimulationConfig) -> list[Sound]:
+    """Read WAV files; every feature has a root mean square of one over all of them.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        A file is missing, no WAV file, empty, shorter than 0.1 s or silent, or two files of
+        different content have the same name.
+    """
+    sounds: list[Sound] = []
+    for path in map(Path, paths):
+        samples, rate = read_wav(path)
+        bands = 1 if cfg.speech == "envelope" else cfg.mel_bands
+        features = sound_features(samples, rate, n_bands=bands)
+        duration = len(samples) / rate
+        sounds.append(
+            Sound(
+                name=path.name,
+                content_id=content_id(path.read_bytes()),
+                duration=duration,
+                features=features,
+            )
+        )
+    contents = {sound.name: sound.content_id for sound in sounds}
+    for sound in sounds:
+        if contents[sound.name] != sound.content_id:
+            raise ValueError(f"two different sounds are named {sound.name}: rename one")
+    if not sounds:
+        return []
+    size = np.sqrt(np.mean(np.concatenate([s.features for s in sounds], axis=1) ** 2, axis=1))
+    size = np.maximum(size, 1e-12)[:, None]
+    return [
+        Sound(
+            name=s.name,
+            content_id=s.content_id,
+            duration=s.duration,
+            features=s.features / size,
+        )
+        for s in sounds
+    ]
+
+
+def read_wav(path: Path) -> tuple[NDArray[np.floating], int]:
+    """Return the samples of a WAV file, channels averaged, largest possible value 1, and its rate.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        With one line that names the file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no audio file {path}")
+    try:
+        rate, stored = wavfile.read(path)
+    except (ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path}: cannot be read as WAV ({reason}); convert it, for example with "
+            f"'ffmpeg -i {path.name} {path.stem}.wav'"
+        ) from error
+    samples: NDArray[np.floating] = stored.astype(np.float32)  # half the memory of float64
+    if stored.dtype == np.uint8:
+        samples = samples / 128 - 1
+    elif stored.dtype.kind == "i":
+        samples /= -float(np.iinfo(stored.dtype).min)
+    samples = samples.mean(axis=1) if samples.ndim == 2 else samples
+    if rate < LOWEST_RATE or len(samples) < SHORTEST_S * rate:
+        raise ValueError(
+            f"{path}: holds {len(samples)} samples at {rate} Hz; a sound needs at least "
+            f"{SHORTEST_S:g} s at {LOWEST_RATE} Hz or more"
+        )
+    if not np.isfinite(samples).all() or np.ptp(samples) == 0:
+        raise ValueError(f"{path}: is silent or not finite")
+    return samples, int(rate)
+
+
+def sound_features(samples: NDArray[np.floating], rate: int, *, n_bands: int) -> FloatArray:
+    """Return features (F, N) of a sound (T,), none of them negative and all zero in silence.
+
+    Parameters
+    ----------
+    samples
+        Sound between -1 and 1.
+    rate
+        Its samples per second.
+    n_bands
+        1: the envelope, the root of the power in the window, to the power 0.6 as loudness grows.
+        More: that many triangular bands, even on the mel axis from 80 Hz up, in the logarithm of
+        one plus the power over a thousandth of the sound's mean.
+    """
+    length = round(WINDOW_S * rate)
+    n_frames = int(np.floor(len(samples) / rate * FRAME_RATE)) + 1
+    centres = np.round(np.arange(n_frames) / FRAME_RATE * rate).astype(int)
+    window = signal.windows.hann(length)
+    bank = None if n_bands == 1 else mel_bank(rate, length, n_bands)
+    features = np.empty((n_bands, n_frames))
+    for first in range(0, n_frames, 4096):  # an hour's frames at once would be gigabytes
+        chosen = centres[first : first + 4096, None] + np.arange(length) - length // 2
+        inside = (chosen >= 0) & (chosen < len(samples))
+        frames = samples[np.clip(chosen, 0, len(samples) - 1)] * inside * window
+        if bank is None:
+            features[0, first : first + 4096] = np.mean(frames**2, axis=1) ** 0.3
+        else:
+            power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
+            features[:, first : first + 4096] = bank @ power.T
+    if bank is not None:
+        features = np.log1p(features / (1e-3 * features.mean()))
+    return features
+
+
+def mel_bank(rate: int, length: int, n_bands: int) -> FloatArray:
+    """Return triangular weights (n_bands, length // 2 + 1) of the bins of a Fourier transform."""
+    top = 2595 * np.log10(1 + min(rate / 2, 8000) / 700)
+    edges = 700 * (10 ** (np.linspace(2595 * np.log10(1 + 80 / 700), top, n_bands + 2) / 2595) - 1)
+    bins = np.fft.rfftfreq(length, 1 / rate)
+    rise = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    fall = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    bank = np.maximum(np.minimum(rise, fall), 0)
+    empty = np.flatnonzero(bank.sum(axis=1) == 0)
+    bank[empty, np.argmin(np.abs(bins - edges[1:-1, None]), axis=1)[empty]] = 1.0
+    return np.asarray(bank)
+
+
+def present_sounds(
+    sounds: Sequence[Sound], cfg: SimulationConfig, *, generator: np.random.Generator
+) -> list[Presentation]:
+    """Play all sounds in a random order with silence before each, again and again to the end.
+
+    The last one ends with the recording; a rest shorter than 0.1 s stays silent.
+    """
+    played: list[Presentation] = []
+    end = cfg.n_times / cfg.sfreq
+    at = cfg.gap
+    while sounds and at < end - SHORTEST_S:
+        for index in generator.permutation(len(sounds)).tolist():
+            sound = sounds[index]
+            if at >= end - SHORTEST_S:
+                break
+            onset = round(at * cfg.sfreq) / cfg.sfreq
+            played.append(
+                Presentation(
+                    onset=onset,
+                    duration=min(sound.duration, end - onset),
+                    kind="speech",
+                    stimulus=index,
+                    name=sound.name,
+                    content_id=sound.content_id,
+                )
+            )
+            at = onset + sound.duration + cfg.gap
+    return played
+
+
+def speech_drive(
+    sounds: Sequence[Sound], played: Sequence[Presentation], cfg: SimulationConfig
+) -> FloatArray:
+    """Return the features of what is heard on the recording's time axis, (F, T)."""
+    drive = np.zeros((len(sounds[0].features), cfg.n_times))
+    for shown in played:
+        sound = sounds[shown.stimulus]
+        first = round(shown.onset * cfg.sfreq)
+        n = min(int(shown.duration * cfg.sfreq), cfg.n_times - first)
+        frames = np.arange(n) / cfg.sfreq * FRAME_RATE
+        known = np.arange(sound.features.shape[1])
+        for row, feature in enumerate(sound.features):
+            drive[row, first : first + n] = np.interp(frames, known, feature)
+    return drive

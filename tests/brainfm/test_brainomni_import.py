@@ -26,9 +26,7 @@ from brainfm.rotary import rotary_table
 from brainfm.seanet import TransposedConv
 
 TYPES = {"eeg": 0, "mag": 1, "planar": 2, "axial": 2}
-MASKED = MaskedModelConfig(
-    width=24, n_heads=4, depth=2, architecture="brainomni", rotary="ladder"
-)
+MASKED = MaskedModelConfig(width=24, n_heads=4, depth=2, architecture="brainomni", rotary="ladder")
 
 TOKENIZER_NAMES = (
     (r"^sensor_embedding\.kind\.", "sensor_embed.sensor_embedding_layer."),

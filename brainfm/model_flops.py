@@ -12,7 +12,8 @@ share r of tokens that are predicted, a forward pass takes
               D K + (Q - 1) ((D + E) D + D K) level by level)
 
 and a training step three times that: the backward pass has a product for the inputs and one for the
-weights (codes are no weights: their products, a few percent, count once too often). What activation checkpointing computes twice counts once, as it is no use by itself.
+weights (codes are no weights: their products, a few percent, count once too often). What activation
+checkpointing computes twice counts once, as it is no use by itself.
 """
 
 from brainfm.masked_model import MaskedModelConfig

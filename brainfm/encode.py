@@ -21,7 +21,7 @@ from brainfm.read_arguments import add_read_options, read_options
 if TYPE_CHECKING:
     import h5py
 
-    from brainfm.encoder import Encoder
+    from brainfm.encoder import Encoder, Layer
     from brainfm.recordings import Recording
 
 
@@ -57,7 +57,7 @@ def write_features(
     recordings: list["Recording"],
     path: Path,
     *,
-    layer: int = -2,
+    layer: "Layer" = -2,
     stacked: bool = False,
 ) -> tuple[int, ...]:
     """Encode recordings into one file, written as a whole or not at all.
@@ -100,7 +100,7 @@ def write_features(
 
 
 def _blocks(
-    encoder: "Encoder", recording: "Recording", layer: int
+    encoder: "Encoder", recording: "Recording", layer: "Layer"
 ) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
     processed = encoder.process(recording)
     for features, codes in encoder.feature_blocks(processed, layer=layer):

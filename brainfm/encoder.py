@@ -5,7 +5,7 @@ Shapes: C sensors, T samples, P latent frames, N sources, Q quantizers, D width.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from brainfm.window_codes import CHANNEL_WINDOWS, as_frames, repeated, window_co
 from brainfm.window_stream import Standardised, regroup, window_batches
 
 __all__ = ["CHANNEL_WINDOWS", "Codes", "Encoder", "Features", "canonical_order", "from_pretrained"]
+
+
+Layer = int | Literal["mixture"]
 
 
 class Codes(NamedTuple):
@@ -96,7 +99,7 @@ class Encoder(nn.Module):
         return _each(data, options, self._tokenize)
 
     def encode(
-        self, data: Any, options: ReadOptions | None = None, *, layer: int = -2
+        self, data: Any, options: ReadOptions | None = None, *, layer: Layer = -2
     ) -> Features | list[Features]:
         """Return the features of a recording.
 
@@ -105,7 +108,8 @@ class Encoder(nn.Module):
         data, options
             As for :meth:`tokenize`.
         layer
-            0 is the input of the masked model, -1 its last block; -2 the block before.
+            0 is the input of the masked model, -1 its last block; -2 the block before. ``mixture``
+            is the mean of all.
 
         Returns
         -------
@@ -153,7 +157,7 @@ class Encoder(nn.Module):
         return order, self.embed(sensors)
 
     def feature_blocks(
-        self, processed: Standardised, *, layer: int = -2
+        self, processed: Standardised, *, layer: Layer = -2
     ) -> Iterator[tuple[Features, NDArray[np.uint16]]]:
         """Yield features and codes of a processed recording, a block per stretch of context."""
         masked = self.model.masked_model
@@ -195,7 +199,7 @@ class Encoder(nn.Module):
         values = np.concatenate(list(self.code_blocks(self.process(recording))))
         return Codes(values, frame_times(0, len(values), self.model.tokenizer.cfg))
 
-    def _encode(self, recording: Recording, layer: int) -> Features:
+    def _encode(self, recording: Recording, layer: Layer) -> Features:
         processed = self.process(recording)
         blocks = [block for block, _ in self.feature_blocks(processed, layer=layer)]
         return Features(

@@ -135,9 +135,11 @@ class TokenizerModule(LightningModule):
 
     def _evaluate(self, batch: Batch, side: str) -> None:
         result = self(batch)
-        # "Best" goes by it, so that it has to be that of all ranks.
+        # "Best" goes by the loss: it has to be that of all ranks, and through codes. Without them
+        # it is lower, and the best would be a model that has none.
+        name = "loss" if self.tokenizer.quantizer.initialised else "loss_without_codes"
         loss = self._loss(result, batch).total
-        self.log(f"{side}/loss", loss, batch_size=len(batch.x), sync_dist=True)
+        self.log(f"{side}/{name}", loss, batch_size=len(batch.x), sync_dist=True)
         scores = fidelity_scores(result.waveform, batch, self.objective, self.tokenizer.cfg)
         for name, (value, n) in scores.items():
             self.log(f"{side}/{name}", value, batch_size=n, prog_bar=name == "correlation")

@@ -206,7 +206,9 @@ def _run(encoder: Encoder, x: Tensor, sensors: SensorArray, placed: Placed) -> _
         )
         windows = tokenizer.cut(x.unsqueeze(0), overlap=0.0)
         visible = Sensors(embedded.embedding, seen)
-        at_once = max(1, CHANNEL_WINDOWS // len(sensors))
+        # A causal tokenizer takes windows as one signal: in parts it would forget what was before.
+        n_windows = windows.shape[2]
+        at_once = n_windows if tokenizer.cfg.causal else max(1, CHANNEL_WINDOWS // len(sensors))
         parts = [tokenizer(part, visible, embedded) for part in windows.split(at_once, dim=2)]
         latents = torch.cat([part.latents for part in parts], dim=2)[0].float()
         codes = torch.cat([part.quantized.codes for part in parts], dim=2)

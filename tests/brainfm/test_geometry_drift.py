@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from brainfm import geometry_drift
 from brainfm.corpus import Corpus
 from brainfm.encoder import Encoder
 from brainfm.fidelity import WindowGrid
@@ -57,6 +58,18 @@ def test_every_change_is_measured_and_the_seed_decides(encoder, corpus):
         assert -1 <= row.reconstruction_correlation < 1
     again = measure_drift(encoder, corpus, 1, grid=GRID, n_draws=2)
     assert [dataclasses.astuple(row) for row in rows] == [dataclasses.astuple(r) for r in again]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_parts_forget_nothing(tiny_model, corpus, monkeypatch, causal):
+    """Windows are taken some at a time, which a causal tokenizer must not notice."""
+    encoder = Encoder(tiny_model(masked=None, causal=causal))
+    whole = measure_drift(encoder, corpus, 0, grid=GRID, n_draws=2)
+    monkeypatch.setattr(geometry_drift, "CHANNEL_WINDOWS", 1)
+    parts = measure_drift(encoder, corpus, 0, grid=GRID, n_draws=2)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.codes_changed == other.codes_changed
+        assert one.latent_distance == pytest.approx(other.latent_distance, abs=1e-5)
 
 
 def test_the_larger_the_shift_the_larger_the_drift(encoder, corpus):

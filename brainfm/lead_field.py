@@ -11,8 +11,17 @@ network per sensor.
 Shapes: B batch, C sensors, N sources, T samples, D width.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+
+
+class Mixing(NamedTuple):
+    """Lead field G (B, C, N) and the sensors' precision, one over noise variance, (B, C, 1)."""
+
+    field: Tensor
+    precision: Tensor
 
 
 class LeadField(nn.Module):
@@ -33,13 +42,16 @@ class LeadField(nn.Module):
         nn.init.zeros_(self.precision.weight)
         nn.init.zeros_(self.precision.bias)
 
-    def matrix(self, sensors: Tensor) -> Tensor:
-        """Return G (B, C, N) of sensor embeddings (B, C, D), float32.
+    def forward(self, sensors: Tensor) -> Mixing:
+        """Return how sources mix at sensors with embeddings (B, C, D), float32.
 
-        Embeddings have unit mean square, so its entries start with unit variance.
+        Embeddings have unit mean square, so the matrix's entries start with unit variance. Weights
+        are read here only: engines that shard them gather them for a module's forward pass.
         """
         with torch.autocast(device_type=sensors.device.type, enabled=False):
-            return sensors.float() @ self.queries.float().T / self.queries.shape[1] ** 0.5
+            field = sensors.float() @ self.queries.float().T / self.queries.shape[1] ** 0.5
+            log_precision = self.precision(sensors.to(self.precision.weight.dtype)).float()
+            return Mixing(field, log_precision.clamp(-8, 8).exp())
 
     def gather(self, x: Tensor, sensors: Tensor, mask: Tensor) -> Tensor:
         """Estimate the sources (B, N, T) of signals (B, C, T); sensors outside the mask are unseen.
@@ -47,10 +59,9 @@ class LeadField(nn.Module):
         ``(G' R^-1 G + I)^-1 G' R^-1 x``: the most probable sources if they are independent with
         unit variance and sensor c has noise of variance ``R_cc``.
         """
+        field, precision = self(sensors)
         with torch.autocast(device_type=x.device.type, enabled=False):
-            field = self.matrix(sensors)
-            log_precision = self.precision(sensors.to(self.precision.weight.dtype)).float()
-            weighted = field * (log_precision.clamp(-8, 8).exp() * mask.unsqueeze(-1))
+            weighted = field * (precision * mask.unsqueeze(-1))
             normal = weighted.transpose(1, 2) @ field
             normal = normal + torch.eye(normal.shape[-1], device=x.device)
             inverse = torch.linalg.solve(normal, weighted.transpose(1, 2))
@@ -59,5 +70,6 @@ class LeadField(nn.Module):
 
     def spread(self, sources: Tensor, sensors: Tensor) -> Tensor:
         """Return the signals (B, C, T) that sources (B, N, T) give at sensors."""
+        field, _ = self(sensors)
         with torch.autocast(device_type=sources.device.type, enabled=False):
-            return self.matrix(sensors) @ sources.float()
+            return field @ sources.float()

@@ -25,8 +25,8 @@ def array(n_sensors, seed=0):
 def test_sources_are_the_most_probable_ones(field, n_sensors):
     """The same estimate through the covariance of the sensors: ``G' (G G' + R)^-1 x``."""
     x, embedding, mask = array(n_sensors)
-    g = field.matrix(embedding).double()
-    noise = torch.diag_embed((-field.precision(embedding)).exp().squeeze(-1)).double()
+    g, precision = (value.double() for value in field(embedding))
+    noise = torch.diag_embed(1 / precision.squeeze(-1))
     covariance = g @ g.transpose(1, 2) + noise
     expected = g.transpose(1, 2) @ torch.linalg.solve(covariance, x.double())
     torch.testing.assert_close(
@@ -73,3 +73,17 @@ def test_everything_is_float32_under_autocast(field):
         assert field.spread(found, embedding).dtype == torch.float32
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
+
+
+def test_weights_are_read_in_the_forward_pass_alone(field):
+    """Engines that shard weights bring them back for that time."""
+    x, embedding, mask = array(5)
+    inside = []
+    field.register_forward_pre_hook(lambda *_: inside.append(True))
+    field.spread(field.gather(x, embedding, mask), embedding)
+    assert len(inside) == 2
+    whole = field.queries.data
+    field.register_forward_pre_hook(lambda *_: setattr(field.queries, "data", whole))
+    field.register_forward_hook(lambda *_: setattr(field.queries, "data", torch.zeros(0)))
+    field.queries.data = torch.zeros(0)
+    assert field.spread(field.gather(x, embedding, mask), embedding).isfinite().all()

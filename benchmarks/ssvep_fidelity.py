@@ -165,7 +165,7 @@ def interval(
 def prepare(data: Path, out: Path, encoder: Any) -> Any:
     """Prepare all people's recordings as the checkpoint's training data was."""
     import yaml
-    from tokenizer_quality import SSVEP, people
+    from quality_corpus import SSVEP, people
 
     from brainfm.catalogue import catalogue_sources, read_catalogue
     from brainfm.corpus import Corpus

@@ -114,7 +114,7 @@ def _run(job: CodesJob, encoder: Encoder, corpus: Corpus, *, n_jobs: int) -> int
     ]
     outcomes: list[Outcome] = []
     missing = []
-    with Progress(sources) as progress:
+    with Progress(sources, doing="codes") as progress:
         for i, info in enumerate(infos):
             if is_stored(job.folder, info):
                 outcomes.append(outcome_of(corpus, i, "kept"))

@@ -21,9 +21,18 @@ def source_size(source: Source) -> int:
 
 
 class Progress:
-    """Counts outcomes; speed in hours of signal per minute, time left by bytes still to read."""
+    """Counts outcomes; speed in hours of signal per minute, time left by bytes still to read.
 
-    def __init__(self, sources: list[Source]) -> None:
+    Parameters
+    ----------
+    sources
+        All there is to do.
+    doing
+        What the bar says is done to them.
+    """
+
+    def __init__(self, sources: list[Source], *, doing: str = "preparing") -> None:
+        self._doing = doing
         self._sizes = {source.id: source_size(source) for source in sources}
         self._total = sum(self._sizes.values())
         self._counts = {"prepared": 0, "kept": 0, "failed": 0}
@@ -40,7 +49,7 @@ class Progress:
             from rich.console import Console
 
             self._bar = progress.Progress(
-                progress.TextColumn("preparing"),
+                progress.TextColumn(self._doing),
                 progress.BarColumn(),
                 progress.TextColumn("{task.description}"),
                 console=Console(stderr=True),

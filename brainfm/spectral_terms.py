@@ -91,7 +91,8 @@ def rhythm_error(estimate: Tensor, target: Tensor, bands: Tensor) -> Tensor:
     """Return the error of the bands relative to their size, ``sum_k |Y_k - X_k| / sum_k |X_k|``.
 
     ``|X_k|`` is the Euclidean length of the spectrum in band k: not squared, so a band pulls at the
-    estimate with the same force however small it is. 0 equal, 1 for an estimate of zero.
+    estimate with the same force however small it is (:data:`NOISY` ones with less). 0 equal, 1 for
+    an estimate of zero.
 
     Parameters
     ----------

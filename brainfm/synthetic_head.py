@@ -168,7 +168,7 @@ def _info(
     kinds = ["mag" if sensor_type(ch) == "mag" else "grad" for ch in coils]
     labels = [ch["ch_name"] for ch in coils] + list(names)
     info = mne.create_info(labels, cfg.sfreq, kinds + ["eeg"] * len(names), verbose="ERROR")
-    for made, coil in zip(info["chs"], coils, strict=False):
+    for made, coil in zip(info["chs"][: len(coils)], coils, strict=True):
         made.update(loc=np.array(coil["loc"]), coil_type=coil["coil_type"])
         made["coord_frame"] = DEVICE_FRAME
     if names:

@@ -146,7 +146,7 @@ RECIPES = MappingProxyType(
         "brainfm": Recipe(
             terms=brainfm_terms,
             # The rhythm term brings theta and alpha in. Bands of equal weight instead (gradients of
-            # one over their size) kept a small model at correlation 0.
+            # one over their size) kept a small published architecture at correlation 0.
             weights=MappingProxyType(
                 {
                     "amplitude": 0.5,

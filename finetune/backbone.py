@@ -1,0 +1,59 @@
+"""What turns trials into features; heads know nothing of it.
+
+Shapes: B trials, P frames, N sources, D width.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from brainfm.processing_config import ProcessingConfig
+
+from .trial_batch import TrialBatch
+
+
+class FeatureShape(NamedTuple):
+    """Sizes of the features of one trial: frames, sources, width."""
+
+    frames: int
+    sources: int
+    width: int
+
+
+class Backbone(nn.Module, ABC):
+    """From trials to features (B, P, N, D). Named by ``model.backbone.class_path``."""
+
+    @property
+    @abstractmethod
+    def processing(self) -> ProcessingConfig:
+        """Return how recordings must be prepared for it."""
+
+    @abstractmethod
+    def build(self, example: TrialBatch, n_subjects: int) -> None:
+        """Make what depends on the data: number of channels, length of a trial, slots of subjects.
+
+        Parameters
+        ----------
+        example
+            Any batch of the data.
+        n_subjects
+            Subjects in training; their slots are 1 to ``n_subjects``, 0 is for all others.
+        """
+
+    @abstractmethod
+    def forward(self, batch: TrialBatch) -> Tensor:
+        """Return features (B, P, N, D)."""
+
+    @abstractmethod
+    def layers(self) -> Sequence[Sequence[nn.Parameter]]:
+        """Return the parameters from input to output, for rates that decay with depth."""
+
+    @property
+    def digest(self) -> str:
+        """Return a hash of all that makes its features; empty where it is not pretrained.
+
+        Features of a frozen backbone are kept on disk under this name.
+        """
+        return ""

@@ -1,0 +1,85 @@
+"""What a fine-tuning run says of itself, for evaluation: ``run.json`` in its folder.
+
+Shapes: N trials, M things to decode.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brainfm.atomic import write_json_atomic
+from brainfm.config_json import from_json, to_json
+
+from .head import Kind
+
+RUN_FILE = "run.json"
+CONFIG_FILE = "config.yaml"
+"""All settings of the run, as ``--config`` takes them; controls are made from it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A run.
+
+    Parameters
+    ----------
+    kind
+        How predictions are judged.
+    name
+        What the decoder is called in tables: backbone and adaptation.
+    control
+        Null control that this run is; ``none`` for a real one.
+    synthetic
+        Whether any recording is synthetic.
+    ids
+        (M,) names of what is decoded.
+    alphabet, units
+        As in :class:`~.targets.Targets`.
+    n_folds
+        Folds that belong to the run.
+    columns
+        By name (recording, subject, session, run, dataset, label, stimulus, group), of every trial
+        in the order of their table (N,).
+    onsets
+        (N,) seconds in the recording.
+    trial_split_digest
+        Of the manifest beside it.
+    overlap
+        One line: overlap with pretraining.
+    audit
+        Findings of the audit; a run with any is not evaluated.
+    software, seed
+        What made it.
+    """
+
+    kind: Kind
+    name: str
+    control: str = "none"
+    synthetic: bool = False
+    ids: tuple[str, ...]
+    alphabet: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    n_folds: int
+    columns: dict[str, tuple[str, ...]]
+    onsets: tuple[float, ...]
+    trial_split_digest: str
+    overlap: str = ""
+    audit: tuple[str, ...] = ()
+    software: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def save(self, run: Path) -> None:
+        """Write ``run.json``."""
+        write_json_atomic(run / RUN_FILE, to_json(self))
+
+    @classmethod
+    def load(cls, run: Path) -> "RunRecord":
+        """Read it."""
+        path = run / RUN_FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{run} is no fine-tuning run (it has no {RUN_FILE}); 'brainfm finetune fit' "
+                "makes one"
+            )
+        return from_json(cls, json.loads(path.read_text(encoding="utf-8")), str(path))

@@ -1,14 +1,59 @@
 """What the data modules of all training stages share."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from lightning import LightningDataModule
 
-from brainfm.epoch_stream import EpochStream
+from brainfm.recording_info import RecordingInfo
+from brainfm.splits import Split
 
 BatchT = TypeVar("BatchT")
+BatchOut = TypeVar("BatchOut", covariant=True)
+
+
+class ResumableLoader(Protocol[BatchOut]):
+    """Batches of this rank, epoch after epoch (:class:`~brainfm.epoch_stream.EpochStream`)."""
+
+    def __iter__(self) -> Iterator[BatchOut]:
+        """Yield the batches of an epoch."""
+
+    def __len__(self) -> int:
+        """Return their number."""
+
+    def summary(self) -> object:
+        """Return what an epoch uses; to be printed."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many batches have been handed out."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue after the batch at which :meth:`state_dict` was taken."""
+
+
+def training_summary(
+    recordings: Sequence[RecordingInfo], corpus_digest: str, split: Split
+) -> dict[str, Any]:
+    """Return what a model card says of training data.
+
+    Parameters
+    ----------
+    recordings
+        Those of the training side.
+    corpus_digest
+        Of the corpus they are from.
+    split
+        What chose them.
+    """
+    return {
+        "corpus_digest": corpus_digest,
+        "split_digest": split.digest,
+        "recordings": len(recordings),
+        "subjects": len({(info.dataset, info.subject or info.id) for info in recordings}),
+        "hours": round(sum(info.duration for info in recordings) / 3600, 4),
+        "datasets": sorted({f"{i.dataset} ({i.licence or 'licence unknown'})" for i in recordings}),
+    }
 
 
 class StageData(LightningDataModule, Generic[BatchT]):
@@ -20,18 +65,18 @@ class StageData(LightningDataModule, Generic[BatchT]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._training: EpochStream[BatchT] | None = None
+        self._training: ResumableLoader[BatchT] | None = None
         self._resume: Mapping[str, Any] | None = None
 
     @abstractmethod
-    def loader(self, side: str, *, shuffle: bool) -> EpochStream[BatchT]:
+    def loader(self, side: str, *, shuffle: bool) -> ResumableLoader[BatchT]:
         """Return a new loader of a side's windows for this rank."""
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
         """Return what a model card says of the training data."""
 
-    def train_dataloader(self) -> EpochStream[BatchT]:
+    def train_dataloader(self) -> ResumableLoader[BatchT]:
         """Return random windows of this rank; the same loader in every epoch."""
         if self._training is None:
             self._training = self.loader("train", shuffle=True)
@@ -43,15 +88,15 @@ class StageData(LightningDataModule, Generic[BatchT]):
                 print(f"training on {self._training.summary()}", flush=True)
         return self._training
 
-    def val_dataloader(self) -> EpochStream[BatchT]:
+    def val_dataloader(self) -> ResumableLoader[BatchT]:
         """Return the fixed grid of validation windows."""
         return self.loader("validation", shuffle=False)
 
-    def test_dataloader(self) -> EpochStream[BatchT]:
+    def test_dataloader(self) -> ResumableLoader[BatchT]:
         """Return the fixed grid of test windows."""
         return self.loader("test", shuffle=False)
 
-    def predict_dataloader(self) -> EpochStream[BatchT]:
+    def predict_dataloader(self) -> ResumableLoader[BatchT]:
         """Return the fixed grid of test windows."""
         return self.loader("test", shuffle=False)
 

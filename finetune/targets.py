@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainfm.trial_splits import TrialSplit
 from brainfm.trials import Trials
 
 
@@ -66,6 +67,20 @@ class TargetSource(ABC):
         ValueError
             A trial without a target; the message names it.
         """
+
+    def audit(self, trials: Trials, targets: Targets, split: TrialSplit) -> list[str]:
+        """Return where targets hold what only another side may know, one line per finding.
+
+        Labels cannot; features of what was presented can (:mod:`brainfm.target_audit`).
+
+        Parameters
+        ----------
+        trials, targets
+            As :meth:`make` took and gave them.
+        split
+            The folds.
+        """
+        return []
 
 
 class LabelTargets(TargetSource):

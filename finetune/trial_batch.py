@@ -5,6 +5,8 @@ Shapes: B trials, C sensors, T samples, P frames, N sources, D width, R rivals.
 
 from typing import NamedTuple
 
+import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from brainfm.batches import Batch
@@ -45,3 +47,9 @@ class TrialBatch(NamedTuple):
     passage: Tensor
     onset: Tensor
     trial: Tensor
+
+
+def moved(batch: TrialBatch, device: torch.device | str) -> TrialBatch:
+    """Return a batch on a device."""
+    found: TrialBatch = move_data_to_device(batch, torch.device(device))
+    return found

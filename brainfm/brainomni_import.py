@@ -4,9 +4,10 @@ The source holds 'model_cfg.json' and 'BrainOmni.pt' (tokenizer and masked model
 'BrainTokenizer.pt'; where it holds both, 'BrainOmni.pt' is taken. Or name the .pt file itself.
 '--check' compares the result with stored inputs and outputs of the released code.
 
-Example::
+Examples::
 
     brainfm import-brainomni downloads/BrainOmni_tiny checkpoints/brainomni-tiny
+    brainfm import-brainomni brainomni-tiny checkpoints/brainomni-tiny
 """
 
 import json
@@ -23,13 +24,18 @@ if TYPE_CHECKING:
 
 CONFIG, BOTH, TOKENIZER = "model_cfg.json", "BrainOmni.pt", "BrainTokenizer.pt"
 TYPES = {"eeg": 0, "mag": 1, "planar": 2, "axial": 2}
-SFREQ, SEGMENT_S = 256, 30
-"""Rate in Hz and length in seconds of what the published models were trained on."""
+SFREQ = 256
+"""Rate in Hz of what the published models were trained on."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("src", type=Path, help="Published folder, or a .pt file in it.")
+    parser.add_argument(
+        "src",
+        type=Path,
+        help="Published folder, a .pt file in it, or a name to download: brainomni-tiny, "
+        "brainomni-base, braintokenizer.",
+    )
     parser.add_argument("out", type=Path, help="Folder of the checkpoint.")
     parser.add_argument(
         "--check",
@@ -42,7 +48,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Import, and check if asked to."""
-    import_brainomni(args.src, args.out)
+    from brainfm.published_models import PUBLISHED
+
+    if str(args.src) in PUBLISHED and not args.src.exists():
+        from brainfm.checkpoints import copy_checkpoint
+        from brainfm.hub import find_checkpoint
+
+        copy_checkpoint(find_checkpoint(str(args.src)), args.out)
+    else:
+        import_brainomni(args.src, args.out)
     print(f"checkpoint in {args.out}")
     if args.check is None:
         return 0
@@ -85,16 +99,19 @@ def import_brainomni(src: str | Path, out: str | Path) -> Path:
 
     Notes
     -----
-    The weights are the same function of windows, positions and types. What recordings look like
-    when they reach it is ours: one robust scale per sensor type and recording (published: one
-    standard deviation per type and 30-s segment, after the mean over the channels of each type),
-    and positions in metres in head coordinates (published: centred and scaled array by array).
+    The weights are the same function of windows, positions and types, and signals and positions
+    reach it as they did in training (:mod:`brainfm.published_input`, the record's input contract).
+    What comes before is ours, where the published preprocessing is one for all data sets: mains
+    found in the spectrum (published: 50 and 60 Hz removed everywhere), bad channels hidden
+    (published: interpolated), values beyond 20 robust deviations clipped, MEG geometry in head
+    coordinates (published: the device's, centred), and coils typed by what they are.
     A tokenizer without masked model has no overlap in its settings; its windows do not overlap.
     """
     from brainfm.brainomni_weights import ROTARY, convert_state, read_state, rotary_kind
-    from brainfm.checkpoints import BrainModel, ModelRecord, load_strictly, save_checkpoint
-    from brainfm.code_times import n_windows
+    from brainfm.checkpoints import BrainModel, ModelRecord, save_checkpoint
+    from brainfm.input_contract import segment_windows
     from brainfm.processing import ProcessingConfig
+    from brainfm.strict_loading import load_strictly
 
     weights = _weights_file(Path(src))
     settings = _read_settings(weights.parent / CONFIG)
@@ -104,7 +121,6 @@ def import_brainomni(src: str | Path, out: str | Path) -> Path:
     if any(name.startswith("tokenizer.") for name in state):
         depth, width = settings.integer("lm_depth"), settings.integer("lm_dim")
         masked = _masked_config(settings, rotary_kind(state, depth, width, str(weights)))
-    windows = n_windows(SEGMENT_S * SFREQ, tokenizer.window, tokenizer.stride)
     record = ModelRecord(
         tokenizer=tokenizer,
         masked_model=masked,
@@ -114,8 +130,9 @@ def import_brainomni(src: str | Path, out: str | Path) -> Path:
         training={
             "source": "BrainOmni (published)",
             "published_settings": settings.values,
-            "context_frames": windows * tokenizer.frames_per_window,
+            "context_frames": segment_windows(tokenizer) * tokenizer.frames_per_window,
         },
+        input_contract="brainomni",
     )
     model = BrainModel(record)
     parts: list[tuple[Any, dict[str, Any]]] = [(model.tokenizer, state)]

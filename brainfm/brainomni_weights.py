@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brainfm.checkpoints import read_torch_file
 from brainfm.rotary import RotaryKind
+from brainfm.torch_files import read_torch_file
 
 RENAMES = (
     (r"^sensor_embed\.sensor_embedding_layer\.", "sensor_embedding.kind."),

@@ -1,4 +1,4 @@
-"""Checkpoint folders: ``config.json`` + ``model.safetensors`` + ``README.md``.
+"""Checkpoint folders: ``config.json``, ``model.safetensors``, ``README.md``, manifests of splits.
 
 Loading is strict and reads nothing but JSON and safetensors: no pickle, no DeepSpeed.
 """
@@ -7,23 +7,26 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import nn
 
 from brainfm.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
 from brainfm.brain_tokenizer import BrainTokenizer, TokenizerConfig
 from brainfm.config_json import from_json, to_json
+from brainfm.input_contract import InputContract
 from brainfm.masked_model import MaskedBrainModel, MaskedModelConfig
 from brainfm.model_card import model_card
+from brainfm.pretraining_splits import keep_split, split_file
 from brainfm.processing import ProcessingConfig
+from brainfm.splits import Split
+from brainfm.strict_loading import load_strictly
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -39,15 +42,38 @@ class ModelRecord:
     tokenizer, masked_model
         Architectures; a tokenizer may stand alone.
     processing
-        How recordings are prepared for it: the input contract.
+        How recordings are prepared for it.
+    input_contract
+        What becomes of signals and positions after that: "brainfm", nothing; "brainomni", what
+        published models were trained on (:mod:`brainfm.input_contract`).
     training
         What it was trained on and for how long, as JSON values.
+    fidelity
+        What was measured of its codes (:func:`brainfm.fidelity_summary.fidelity_summary`).
     """
 
     tokenizer: TokenizerConfig
     masked_model: MaskedModelConfig | None
     processing: ProcessingConfig
     training: dict[str, Any] = field(default_factory=dict)
+    input_contract: InputContract = "brainfm"
+    fidelity: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.input_contract not in ("brainfm", "brainomni"):
+            raise ValueError(
+                f"input_contract must be 'brainfm' or 'brainomni', got {self.input_contract!r}"
+            )
+        if self.input_contract == "brainomni" and self.tokenizer.causal:
+            raise ValueError(
+                "input_contract must be 'brainfm' for a causal tokenizer: 'brainomni' standardises "
+                "30 s at once, so a code would depend on samples that come after it"
+            )
+        if self.input_contract == "brainomni" and max(self.tokenizer.types.values()) > 2:
+            raise ValueError(
+                "input_contract 'brainomni' knows the rows 0 (EEG), 1 (magnetometer) and 2 "
+                f"(gradiometer) of tokenizer.types, got {dict(self.tokenizer.types)}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -55,16 +81,25 @@ class ModelRecord:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: str) -> "ModelRecord":
-        """Read what :meth:`to_json` returned."""
-        return from_json(cls, values, where)
+        """Read what :meth:`to_json` returned, or did before it had the last two fields."""
+        return from_json(cls, {"input_contract": "brainfm", "fidelity": {}, **values}, where)
 
 
 class BrainModel(nn.Module):
-    """A tokenizer and, where there is one, the masked model on its codes."""
+    """A tokenizer and, where there is one, the masked model on its codes.
 
-    def __init__(self, record: ModelRecord) -> None:
+    Parameters
+    ----------
+    record
+        Everything but the weights.
+    splits
+        What it was trained by, as far as it is at hand.
+    """
+
+    def __init__(self, record: ModelRecord, splits: Iterable[Split] = ()) -> None:
         super().__init__()
         self.record = record
+        self.splits = tuple(splits)
         self.tokenizer = BrainTokenizer(record.tokenizer)
         self.masked_model: MaskedBrainModel | None = None
         if record.masked_model is not None:
@@ -92,10 +127,12 @@ def software_versions() -> dict[str, str]:
     return found
 
 
-def codes_digest(tokenizer: BrainTokenizer) -> str:
+def codes_digest(tokenizer: BrainTokenizer, input_contract: InputContract = "brainfm") -> str:
     """Return a hash of everything that turns a signal into codes."""
     # What training recomputes changes no code.
     cfg = {k: v for k, v in to_json(tokenizer.cfg).items() if k != "recompute"}
+    if input_contract != "brainfm":
+        cfg["input_contract"] = input_contract
     state = hashlib.sha256(json.dumps(cfg, sort_keys=True).encode())
     for name, value in sorted(tokenizer.state_dict().items()):
         if not name.startswith(("decoder.", "spread.")):
@@ -121,13 +158,25 @@ def save_checkpoint(model: BrainModel, folder: str | Path) -> Path:
         "format": FORMAT,
         **model.record.to_json(),
         "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(content).hexdigest()},
-        "codes_digest": codes_digest(model.tokenizer),
+        "codes_digest": codes_digest(model.tokenizer, model.record.input_contract),
+        "splits": _write_splits(model.splits, folder),
         "software": software_versions(),
     }
     write_bytes_atomic(folder / WEIGHTS, content)
-    write_text_atomic(folder / CARD, model_card(model.record.to_json(), count_parameters(model)))
+    card = model_card(model.record.to_json(), count_parameters(model), model.splits)
+    write_text_atomic(folder / CARD, card)
     write_json_atomic(folder / CONFIG, config)
     return folder
+
+
+def _write_splits(splits: Iterable[Split], folder: Path) -> dict[str, str]:
+    """Write manifests, remove those of an earlier checkpoint, and return the hash of each file."""
+    names = {split_file(split.digest) for split in splits}
+    for old in folder.glob(split_file("*")):
+        old.unlink()
+    paths = [keep_split(folder, split) for split in splits]
+    assert names == {path.name for path in paths}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -157,6 +206,19 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     return config
 
 
+def read_record(folder: str | Path) -> ModelRecord:
+    """Return everything that a checkpoint folder says of its model, without the weights."""
+    return _record_of(read_config(folder), Path(folder))
+
+
+def _record_of(config: Mapping[str, Any], folder: Path) -> ModelRecord:
+    fields = {name: config.get(name) for name in ("tokenizer", "masked_model", "processing")}
+    fields["training"] = config.get("training", {})
+    later = ("input_contract", "fidelity")
+    fields |= {name: config[name] for name in later if name in config}
+    return ModelRecord.from_json(fields, str(folder / CONFIG))
+
+
 def load_checkpoint(folder: str | Path) -> BrainModel:
     """Load a checkpoint folder in eval mode on the CPU.
 
@@ -169,9 +231,7 @@ def load_checkpoint(folder: str | Path) -> BrainModel:
     """
     folder = Path(folder)
     config = read_config(folder)
-    fields = {name: config.get(name) for name in ("tokenizer", "masked_model", "processing")}
-    fields["training"] = config.get("training", {})
-    record = ModelRecord.from_json(fields, str(folder / CONFIG))
+    record = _record_of(config, folder)
     path = folder / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {WEIGHTS}; copy the checkpoint again")
@@ -183,69 +243,52 @@ def load_checkpoint(folder: str | Path) -> BrainModel:
         tensors = load(content)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file ({error})") from error
-    model = BrainModel(record)
+    model = BrainModel(record, _read_splits(folder, config))
     load_strictly(model, tensors, str(path))
     model.share_codes()
     return model.eval().requires_grad_(False)
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load all of ``tensors`` into all of ``module``, or raise and say what does not fit."""
-    own = module.state_dict()
-    problems = [f"missing {name}" for name in own if name not in tensors]
-    problems += [f"unexpected {name}" for name in tensors if name not in own]
-    for name in own.keys() & tensors.keys():
-        have, want = tensors[name], own[name]
-        if have.shape != want.shape:
-            problems.append(f"{name} is {tuple(have.shape)}, expected {tuple(want.shape)}")
-        elif have.dtype != want.dtype:
-            problems.append(f"{name} is {have.dtype}, expected {want.dtype}")
-    if problems:
-        shown = "; ".join(sorted(problems)[:5])
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ValueError(f"{where} does not fit its configuration: {shown}{more}")
-    module.load_state_dict(tensors, strict=True)
-
-
-def read_torch_file(path: str | Path) -> Any:
-    """Return what a PyTorch file holds: tensors and plain values, on the CPU.
+def checkpoint_splits(folder: str | Path) -> list[Split]:
+    """Return the splits that a checkpoint's stages were trained by, as far as it holds them.
 
     Raises
     ------
-    ValueError
-        Damaged, or it holds objects that only running its code (pickle) would bring back.
+    FileNotFoundError, ValueError
+        No checkpoint folder, or a manifest in it is missing or damaged.
     """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # torch's reader raises anything on damaged bytes
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise ValueError(f"{path} is no readable file of tensors ({reason})") from error
+    return list(_read_splits(Path(folder), read_config(folder)))
 
 
-def read_training_checkpoint(path: str | Path) -> tuple[str, ModelRecord, dict[str, Tensor]]:
-    """Return stage, record and weights of a training checkpoint, without unpickling objects.
+def _read_splits(folder: Path, config: Mapping[str, Any]) -> tuple[Split, ...]:
+    found = []
+    for name, expected in _listed_splits(folder, config).items():
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder} has no {name}; copy the checkpoint again")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            raise ValueError(
+                f"{path} is not the file {CONFIG} belongs to (digest differs); copy again"
+            )
+        found.append(Split.load(path))
+    return tuple(found)
 
-    Weights that training kept in 16 bits become float32.
-    """
-    content = read_torch_file(path)
-    if not isinstance(content, dict) or "brainfm" not in content:
-        raise ValueError(f"{path} is no training checkpoint of brainfm")
-    described = content["brainfm"]
-    record = ModelRecord.from_json(described["record"], str(path))
-    weights = {
-        name: value.float() if value.is_floating_point() and value.itemsize < 4 else value
-        for name, value in content["state_dict"].items()
-    }
-    return described["stage"], record, weights
+
+def _listed_splits(folder: Path, config: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the manifests that a configuration lists and their hashes; older ones list none."""
+    listed = config.get("splits", {})
+    if not isinstance(listed, Mapping) or any(name != Path(name).name for name in listed):
+        raise ValueError(
+            f"{folder / CONFIG}: splits must give a hash for each file name of a split"
+        )
+    return listed
 
 
 def copy_checkpoint(source: str | Path, target: str | Path) -> None:
     """Copy a checkpoint folder, the configuration last."""
     source, target = Path(source), Path(target)
     target.mkdir(parents=True, exist_ok=True)
-    for name in (WEIGHTS, CARD, CONFIG):
+    for name in (WEIGHTS, CARD, *_listed_splits(source, read_config(source)), CONFIG):
         if not (target / name).exists():
             temporary = target / f".{name}.tmp"
             shutil.copyfile(source / name, temporary)

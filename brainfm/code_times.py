@@ -4,7 +4,8 @@ Shapes: W windows, P frames a window.
 """
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,3 +44,9 @@ def seconds_per_frame(cfg: "TokenizerConfig") -> float:
     Where windows overlap, the frames of one tell less that is new than they are long.
     """
     return cfg.stride / cfg.frames_per_window / cfg.sfreq
+
+
+def context_frames(training: Mapping[str, Any], frames_per_window: int) -> int:
+    """Return the frames the masked model was trained on at once, in whole windows."""
+    frames = int(training.get("context_frames", 15 * frames_per_window))
+    return max(1, frames // frames_per_window) * frames_per_window

@@ -36,6 +36,11 @@ class CorpusSignal:
         return self.corpus.good(self.index)
 
     @property
+    def channel_scale(self) -> NDArray[np.float64]:
+        """Return the SI value of one unit of the signal, (C,)."""
+        return self.corpus.channel_scale(self.index)
+
+    @property
     def n_times(self) -> int:
         """Return the number of samples."""
         return int(self.corpus.columns.n_times[self.index])

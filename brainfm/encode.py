@@ -11,7 +11,7 @@ Examples::
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -27,14 +27,20 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("checkpoint", type=Path, help="Folder that 'brainfm export' made.")
+    parser.add_argument(
+        "checkpoint",
+        type=str,
+        help="Folder that 'brainfm export' made, OWNER/NAME on the hub, or a published model: "
+        "brainomni-tiny, brainomni-base, braintokenizer.",
+    )
     parser.add_argument("file", type=Path, help="Recording in any format MNE reads.")
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write.")
     parser.add_argument(
         "--layer",
-        type=int,
+        type=int | Literal["mixture"],
         default=-2,
-        help="0: input of the masked model; -1: its last block; -2: the block before.",
+        help="0: input of the masked model; -1: its last block; -2: the block before; 'mixture': "
+        "the mean of all.",
     )
     parser.add_argument("--device", type=str, default="cpu", help="'cpu', 'cuda' or 'cuda:N'.")
     add_read_options(parser)

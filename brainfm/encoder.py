@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brainfm.brain_tokenizer import Sensors
-from brainfm.checkpoints import BrainModel, load_checkpoint
-from brainfm.code_times import frame_times, n_frames
+from brainfm.checkpoints import BrainModel, load_checkpoint, save_checkpoint
+from brainfm.code_times import context_frames, frame_times, n_frames
+from brainfm.hub import find_checkpoint, push_checkpoint
+from brainfm.input_contract import contracted_positions, contracted_windows
 from brainfm.processing import Processed, process
 from brainfm.recordings import (
     ReadOptions,
@@ -28,10 +30,9 @@ from brainfm.recordings import (
 from brainfm.seanet_layers import Past
 from brainfm.sensors import SensorArray
 from brainfm.window_codes import CHANNEL_WINDOWS, as_frames, repeated, window_codes
-from brainfm.window_stream import Standardised, regroup, window_batches
+from brainfm.window_stream import Standardised, regroup
 
 __all__ = ["CHANNEL_WINDOWS", "Codes", "Encoder", "Features", "canonical_order", "from_pretrained"]
-
 
 Layer = int | Literal["mixture"]
 
@@ -71,9 +72,17 @@ class Encoder(nn.Module):
         self.model = model.eval()
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "Encoder":
-        """Load a checkpoint folder; see :func:`brainfm.from_pretrained`."""
-        return cls(load_checkpoint(folder))
+    def from_pretrained(cls, source: str | Path, **where: Any) -> "Encoder":
+        """Load a checkpoint by name; see :func:`brainfm.from_pretrained`."""
+        return cls(load_checkpoint(find_checkpoint(source, **where)))
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write a checkpoint folder, card included, and return it."""
+        return save_checkpoint(self.model, folder)
+
+    def push_to_hub(self, repo_id: str, **settings: Any) -> str:
+        """Put the checkpoint on the hub; see :func:`brainfm.hub.push_checkpoint`."""
+        return push_checkpoint(self.model, repo_id, **settings)
 
     @property
     def device(self) -> torch.device:
@@ -120,12 +129,20 @@ class Encoder(nn.Module):
 
     def code_blocks(self, processed: Standardised) -> Iterator[NDArray[np.uint16]]:
         """Yield the codes of a processed recording in order, (P, N, Q) blocks of whole windows."""
+        total, done = n_frames(processed.n_times, self.model.tokenizer.cfg), 0
+        for block in self._padded_blocks(processed):
+            block = block[: total - done]
+            done += len(block)
+            yield block
+
+    def _padded_blocks(self, processed: Standardised) -> Iterator[NDArray[np.uint16]]:
+        """Yield codes as :meth:`code_blocks` does, with frames that begin after the end."""
         cfg = self.model.tokenizer.cfg
         order, sensors = self.usable(processed)
         batch_windows = max(1, CHANNEL_WINDOWS // len(order))
-        total, done = n_frames(processed.n_times, cfg), 0
         past: Past = {}
-        for x in window_batches(processed, order, cfg.window, cfg.stride, batch_windows):
+        contract = self.model.record.input_contract
+        for x in contracted_windows(processed, order, contract, cfg, batch_windows):
             windows = x.to(self.device)
             if cfg.causal:
                 block = self._next_frames(windows, sensors, past)
@@ -133,8 +150,6 @@ class Encoder(nn.Module):
                 windows = rearrange(windows, "c w l -> w c l")
                 many = repeated(sensors, len(windows))
                 block = as_frames(window_codes(self.model.tokenizer, windows, many))
-            block = block[: total - done]
-            done += len(block)
             yield block
 
     def _next_frames(self, windows: Tensor, sensors: Sensors, past: Past) -> NDArray[np.uint16]:
@@ -168,31 +183,38 @@ class Encoder(nn.Module):
             )
         cfg = self.model.tokenizer.cfg
         context = context_frames(self.model.record.training, cfg.frames_per_window)
-        begin = 0
+        begin, total = 0, n_frames(processed.n_times, cfg)
+        # Published models were trained on whole windows, the zeros after the end included.
+        whole = self.model.record.input_contract == "brainomni"
+        blocks = self._padded_blocks(processed) if whole else self.code_blocks(processed)
         with torch.inference_mode():
-            for codes in regroup(self.code_blocks(processed), context):
+            for codes in regroup(blocks, context):
                 inputs = torch.from_numpy(codes.astype(np.int64)).to(self.device)
                 values = masked.features(rearrange(inputs, "p n q -> 1 n p q"), layer)
                 features = rearrange(values, "1 n p d -> p n d").float().cpu().numpy()
-                yield Features(features, frame_times(begin, begin + len(codes), cfg)), codes
-                begin += len(codes)
+                end = min(begin + len(codes), total)
+                kept = slice(0, end - begin)
+                yield Features(features[kept], frame_times(begin, end, cfg)), codes[kept]
+                begin = end
 
     def process(self, recording: Recording) -> Processed:
         """Prepare a recording as the model's training data was."""
         return process(recording, self.model.record.processing)
 
     def embed(self, sensors: SensorArray) -> Sensors:
-        """Embed a sensor array for the tokenizer, batch axis of one."""
+        """Embed a sensor array for the tokenizer, as its input contract says; batch axis of one."""
 
         def tensor(values: NDArray[Any], dtype: torch.dtype) -> Tensor:
             return torch.from_numpy(values).to(self.device, dtype).unsqueeze(0)
 
+        tokenizer, contract = self.model.tokenizer, self.model.record.input_contract
+        types = tensor(sensors.codes, torch.int64)
+        mask = torch.ones_like(types, dtype=torch.bool)
+        positions = tensor(sensors.positions, torch.float32)
+        positions = contracted_positions(positions, types, mask, contract, tokenizer.cfg)
         with torch.no_grad():
-            return self.model.tokenizer.embed_sensors(
-                tensor(sensors.positions, torch.float32),
-                tensor(sensors.orientations, torch.float32),
-                tensor(sensors.codes, torch.int64),
-                torch.ones(1, len(sensors), dtype=torch.bool, device=self.device),
+            return tokenizer.embed_sensors(
+                positions, tensor(sensors.orientations, torch.float32), types, mask
             )
 
     def _tokenize(self, recording: Recording) -> Codes:
@@ -220,20 +242,23 @@ class Encoder(nn.Module):
             raise ValueError("no usable channel is left")
 
 
-def from_pretrained(folder: str | Path) -> Encoder:
-    """Load a model from a checkpoint folder.
+def from_pretrained(source: str | Path, **where: Any) -> Encoder:
+    """Load a model.
 
     Parameters
     ----------
-    folder
-        What ``brainfm export`` wrote.
+    source
+        A checkpoint folder, ``OWNER/NAME`` on the Hugging Face Hub, a published BrainOmni model:
+        ``brainomni-tiny``, ``brainomni-base``, ``braintokenizer``, or a folder with its files.
+    where
+        ``revision``, ``cache_dir``, ``offline`` of :func:`brainfm.hub.find_checkpoint`.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        Not a checkpoint folder, damaged, or not fitting its own configuration.
+        Not a checkpoint, damaged, or not fitting its own configuration.
     """
-    return Encoder.from_pretrained(folder)
+    return Encoder.from_pretrained(source, **where)
 
 
 def canonical_order(sensors: SensorArray, good: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -273,9 +298,3 @@ def _each(data: Any, options: ReadOptions | None, function: Any) -> Any:
     recordings, are_epochs = recordings_of(data, options)
     results = [function(recording) for recording in recordings]
     return results if are_epochs else results[0]
-
-
-def context_frames(training: dict[str, Any], frames_per_window: int) -> int:
-    """Return the frames the masked model was trained on at once, in whole windows."""
-    frames = int(training.get("context_frames", 15 * frames_per_window))
-    return max(1, frames // frames_per_window) * frames_per_window

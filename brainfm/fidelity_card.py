@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from brainfm.fidelity import WindowGrid
+from brainfm.fidelity_summary import FORMAT, NUMBERS
 
 if TYPE_CHECKING:
     from brainfm.fidelity_card_numbers import Measured
 
-FORMAT = 1
-PAGE, NUMBERS = "card.html", "card.json"
+PAGE = "card.html"
 
 
 @dataclass(frozen=True, kw_only=True)

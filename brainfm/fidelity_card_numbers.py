@@ -204,7 +204,7 @@ def card_numbers(
     """Return everything that was measured as JSON values."""
     return {
         "software": software_versions(),
-        "codes_digest": codes_digest(encoder.model.tokenizer),
+        "codes_digest": codes_digest(encoder.model.tokenizer, encoder.model.record.input_contract),
         "training": encoder.model.record.training,
         "corpus_digest": corpus.digest,
         "split_digest": split.digest if split else None,

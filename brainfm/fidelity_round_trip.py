@@ -20,6 +20,7 @@ from torch import Tensor
 from brainfm.brain_tokenizer import BrainTokenizer, Sensors
 from brainfm.corpus import Corpus
 from brainfm.encoder import CHANNEL_WINDOWS, Encoder
+from brainfm.input_contract import contracted_segment
 from brainfm.seanet_layers import Past
 
 Pieces = Sequence[tuple[int, int]]
@@ -56,12 +57,16 @@ def round_trips(
     """
     tokenizer = encoder.model.tokenizer
     at_once = max(1, CHANNEL_WINDOWS // len(order))
+    contract = encoder.model.record.input_contract
+    chosen, scale = corpus.sensors(index).select(order), corpus.channel_scale(index)[order]
 
     def windows(start: int, n: int) -> Tensor:
         """Read windows (1, C, W, L); zeros after the end of the recording."""
         length = n * tokenizer.cfg.window
         held = min(length, int(corpus.columns.n_times[index]) - start)
         x = torch.from_numpy(corpus.read(index, start, held)[order]).to(encoder.device)
+        # Where the model takes segments, a piece is one.
+        x = contracted_segment(x, chosen, scale, contract, tokenizer.cfg)
         return tokenizer.cut(torch.nn.functional.pad(x, (0, length - held)).unsqueeze(0), 0.0)
 
     with torch.inference_mode():

@@ -21,6 +21,7 @@ from brainfm.brain_tokenizer import Sensors
 from brainfm.corpus import Corpus
 from brainfm.encoder import CHANNEL_WINDOWS, Encoder, canonical_order
 from brainfm.fidelity import WindowGrid, choose_pieces
+from brainfm.input_contract import contracted_positions, contracted_segment
 from brainfm.objective import correlation
 from brainfm.sensors import SensorArray
 
@@ -178,6 +179,8 @@ def measure_drift(
         return []
     parts = [corpus.read(index, start, n * length)[order] for start, n in pieces]
     x = torch.from_numpy(np.concatenate(parts, axis=1)).to(encoder.device)
+    contract, cfg = encoder.model.record.input_contract, encoder.model.tokenizer.cfg
+    x = contracted_segment(x, sensors, corpus.channel_scale(index)[order], contract, cfg)
     everything = np.ones(len(sensors), bool)
     true = Placed(sensors.positions, sensors.orientations, everything)
     before = _run(encoder, x, sensors, true)
@@ -198,12 +201,12 @@ def _run(encoder: Encoder, x: Tensor, sensors: SensorArray, placed: Placed) -> _
 
     with torch.inference_mode():
         seen = row(placed.seen, torch.bool)
-        embedded = tokenizer.embed_sensors(
-            row(placed.positions, torch.float32),
-            row(placed.orientations, torch.float32),
-            row(sensors.codes, torch.int64),
-            torch.ones_like(seen),
-        )
+        types, everything = row(sensors.codes, torch.int64), torch.ones_like(seen)
+        positions = row(placed.positions, torch.float32)
+        contract = encoder.model.record.input_contract
+        positions = contracted_positions(positions, types, everything, contract, tokenizer.cfg)
+        orientations = row(placed.orientations, torch.float32)
+        embedded = tokenizer.embed_sensors(positions, orientations, types, everything)
         windows = tokenizer.cut(x.unsqueeze(0), overlap=0.0)
         visible = Sensors(embedded.embedding, seen)
         # A causal tokenizer takes windows as one signal: in parts it would forget what was before.

@@ -1,11 +1,28 @@
 """The README.md of a checkpoint folder."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from brainfm.fidelity_summary import fidelity_lines
+from brainfm.pretraining_splits import STAGES, split_file
+from brainfm.splits import Split
 
-def model_card(record: Mapping[str, Any], n_parameters: int) -> str:
+CONTRACTS = {
+    "brainfm": (
+        "| amplitude | one robust scale per recording and sensor type |",
+        "| positions | metres, head coordinates |",
+    ),
+    "brainomni": (
+        "| amplitude | as BrainOmni was published: per 30 s and sensor type, minus the mean over "
+        "channels, divided by one standard deviation + 1e-5 V (EEG) or 1e-13 T (MEG) |",
+        "| positions | EEG and MEG each centred and divided by sqrt(3 x mean square radius) |",
+    ),
+}
+"""What each input contract adds to the processing."""
+
+
+def model_card(record: Mapping[str, Any], n_parameters: int, splits: Iterable[Split] = ()) -> str:
     """Return the model card (Markdown with YAML front matter) of a model.
 
     Parameters
@@ -14,6 +31,8 @@ def model_card(record: Mapping[str, Any], n_parameters: int) -> str:
         :meth:`brainfm.checkpoints.ModelRecord.to_json`.
     n_parameters
         Trained numbers and codebook entries.
+    splits
+        Manifests that lie beside the card.
     """
     tokenizer, processing = record["tokenizer"], record["processing"]
     quantizer = tokenizer["quantizer"]
@@ -46,6 +65,7 @@ def model_card(record: Mapping[str, Any], n_parameters: int) -> str:
         f"| band | {processing['l_freq']:g} - {processing['h_freq']:g} Hz, mains removed |",
         f"| EEG reference | {processing['reference']} |",
         f"| window | {seconds:g} s, overlap {tokenizer['overlap']:.0%} |",
+        *CONTRACTS[record["input_contract"]],
         "",
         "## Codes",
         "",
@@ -55,15 +75,16 @@ def model_card(record: Mapping[str, Any], n_parameters: int) -> str:
         "## Training",
         "",
     ]
-    lines += [f"- {key}: {_inline(value)}" for key, value in sorted(training.items())]
-    if not training:
-        lines.append("Not recorded.")
+    lines += _training_lines(training, {split.digest for split in splits})
     lines += [
+        "",
+        "## Fidelity",
+        "",
+        *fidelity_lines(record["fidelity"]),
         "",
         "## Limits",
         "",
-        "Trained on the recordings named above and on nothing else. Not a medical device. Check",
-        "its fidelity on your own recordings first (compare a reconstruction with the original).",
+        *_limits(training),
         "",
     ]
     return "\n".join(lines)
@@ -77,5 +98,57 @@ def len_ratio(tokenizer: Mapping[str, Any]) -> float:
     return 1 / hop / (1 - tokenizer["overlap"])
 
 
+STAGE_ROWS = {
+    "hours": "hours of signal",
+    "recordings": "recordings",
+    "subjects": "subjects",
+    "datasets": "data sets (licence)",
+    "steps": "optimizer steps",
+    "objective": "objective",
+    "augmentation": "augmentation",
+    "corpus_digest": "corpus",
+}
+
+
+def _limits(training: Mapping[str, Any]) -> list[str]:
+    """Return what a user should not expect."""
+    trained = [training[stage] for stage in STAGES if isinstance(training.get(stage), Mapping)]
+    named = "Trained on the recordings named above and on nothing else."
+    return [
+        named if trained else "What it was trained on is told by those who published it, not here.",
+        "Devices, ages and conditions that are not among them were not tested. Not a medical",
+        "device. Check its fidelity on your own recordings first (compare a reconstruction with",
+        "the original).",
+    ]
+
+
+def _training_lines(training: Mapping[str, Any], manifests: set[str]) -> list[str]:
+    """Return a table for each stage, and a list of all else that is recorded."""
+    if not training:
+        return ["Not recorded."]
+    lines = []
+    for stage in STAGES:
+        described = training.get(stage)
+        if not isinstance(described, Mapping):
+            continue
+        lines += [
+            f"### {stage.replace('_', ' ').capitalize()}",
+            "",
+            "| what | value |",
+            "|---|---|",
+        ]
+        names = [name for name in STAGE_ROWS if name in described]
+        names += sorted(set(described) - set(names) - {"split_digest"})
+        lines += [f"| {STAGE_ROWS.get(n, n)} | {_inline(described[n])} |" for n in names]
+        digest = str(described.get("split_digest", ""))
+        where = f" (`{split_file(digest)}` lists them)" if digest in manifests else ""
+        lines += [f"| recordings of each side | split {digest or 'not recorded'}{where} |", ""]
+    others = {key: value for key, value in training.items() if key not in STAGES}
+    return lines + [f"- {key}: {_inline(value)}" for key, value in sorted(others.items())]
+
+
 def _inline(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return ", ".join(map(_inline, value))
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return " ".join(text.split()).replace("|", "\\|")

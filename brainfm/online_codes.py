@@ -62,6 +62,12 @@ class OnlineCodes(CodeCorpus):
         self.encoder = Encoder.from_pretrained(tokenizer)
         check_settings(self.corpus, self.encoder, tokenizer)
         self.tokenizer = self.encoder.model.record.tokenizer
+        if self.encoder.model.record.input_contract != "brainfm":
+            raise ValueError(
+                f"{tokenizer} takes segments of 30 s, standardised as BrainOmni was published, so "
+                "codes cannot be computed for a window alone; run 'brainfm codes' and give its "
+                "folder as --data.codes"
+            )
         if self.tokenizer.causal:
             raise ValueError(
                 f"{tokenizer} is causal: a code depends on its recording from the first sample on, "

@@ -1,19 +1,17 @@
 """Which trials a checkpoint has already seen, without their labels, while it was pretrained.
 
-A checkpoint records the digest of the split it was trained by, not the recordings; the split's
-manifest (``split.json``) lists them. Without that manifest the overlap is unknown, not nil.
+A checkpoint holds the manifests of the splits it was trained by
+(:func:`brainfm.checkpoints.checkpoint_splits`). Older ones record the digest alone: without that
+manifest (``split.json``) the overlap is unknown, not nil.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from brainfm.pretraining_splits import STAGES, TRAINED_ON
 from brainfm.splits import Listed, Split, unit_of
 from brainfm.trials import Trials
-
-STAGES = ("tokenizer", "masked_model")
-TRAINED_ON = ("train", "validation")
-"""Sides that have had a say: validation chose the weights that were kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

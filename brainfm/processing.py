@@ -94,9 +94,14 @@ class Processed:
     clip: float
     chain: SignalChain
 
+    @property
+    def channel_scale(self) -> FloatArray:
+        """Return the SI value of one unit of the result, (C,)."""
+        return np.array([self.scale[kind] for kind in self.sensors.types.tolist()])
+
     def blocks(self) -> Iterator[NDArray[np.float16]]:
         """Yield the signal in order as (C, n) float16 blocks."""
-        scale = np.array([self.scale[kind] for kind in self.sensors.types.tolist()])
+        scale = self.channel_scale
         for x, missing in self.chain.signal(0, self.n_times):
             y = to_half(x, scale, self.clip)
             if missing is not None:

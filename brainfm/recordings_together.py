@@ -16,8 +16,9 @@ from torch import Tensor
 from brainfm.brain_tokenizer import Sensors
 from brainfm.code_times import n_frames
 from brainfm.encoder import Encoder
+from brainfm.input_contract import contracted_windows
 from brainfm.window_codes import CHANNEL_WINDOWS, as_frames, repeated, window_codes
-from brainfm.window_stream import Standardised, window_batches
+from brainfm.window_stream import Standardised
 
 Failure = ValueError | OSError | MemoryError
 
@@ -103,7 +104,8 @@ class _Together:
             self._n_channels = len(order)
         at_once = max(1, self.channel_windows // len(order))
         self._unfinished[key] = _Unfinished(n_frames(signal.n_times, self.cfg))
-        for x in window_batches(signal, order, self.cfg.window, self.cfg.stride, at_once):
+        contract = self.encoder.model.record.input_contract
+        for x in contracted_windows(signal, order, contract, self.cfg, at_once):
             windows = rearrange(x, "c m l -> m c l")
             while len(windows):
                 room = at_once - self._n_waiting

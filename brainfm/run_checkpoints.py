@@ -21,8 +21,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from brainfm.atomic import atomic_path, remove_leftovers
-from brainfm.checkpoints import read_torch_file
 from brainfm.run_signals import StopSignals
+from brainfm.torch_files import read_torch_file
 
 CHECKPOINTS = "checkpoints"
 LAST, BEST = "last.ckpt", "best.ckpt"

@@ -7,6 +7,8 @@ so that codes do not depend, to the last bit, on how the samples were cut into b
 Shapes: C sensors, P latent frames, N sources, Q quantizers.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from einops import rearrange
@@ -15,7 +17,39 @@ from torch import Tensor
 
 from brainfm.brain_tokenizer import BrainTokenizer, Sensors
 from brainfm.code_times import n_frames
+from brainfm.input_contract import SEGMENT_S
 from brainfm.seanet_layers import Past
+from brainfm.sensors import SensorArray
+
+if TYPE_CHECKING:
+    from brainfm.encoder import Encoder
+
+
+def open_stream(encoder: "Encoder", sensors: SensorArray) -> "TokenizerStream":
+    """Begin a stream of codes of a loaded model.
+
+    Parameters
+    ----------
+    encoder
+        The model.
+    sensors
+        The recording's; all of them are used.
+
+    Raises
+    ------
+    ValueError
+        Sensors that the model does not take; a model that has to hear 30 s before it can say what
+        one unit of the signal is.
+    """
+    record = encoder.model.record
+    if record.input_contract != "brainfm":
+        raise ValueError(
+            f"this model was published with input that is standardised {SEGMENT_S:g} s at a time, "
+            "which a stream has not heard yet; encode finished recordings with it, or stream with "
+            "a tokenizer that brainfm trained"
+        )
+    encoder.check_types(sensors)
+    return TokenizerStream(encoder.model.tokenizer, encoder.embed(sensors))
 
 
 class TokenizerStream:

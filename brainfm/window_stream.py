@@ -27,6 +27,10 @@ class Standardised(Protocol):
         """Return (C,) which of them may be used."""
 
     @property
+    def channel_scale(self) -> NDArray[np.float64]:
+        """Return (C,) the SI value (V, T, T/m) of one unit of the signal."""
+
+    @property
     def n_times(self) -> int:
         """Return the number of samples."""
 

@@ -19,7 +19,7 @@ from brainfm.config_json import to_json
 from brainfm.online_codes import OnlineCodes, SignalLoader
 from brainfm.signal_frames import SignalBatch
 from brainfm.splits import SPLIT_FILE, Split
-from brainfm.stage_data import StageData
+from brainfm.stage_data import StageData, training_summary
 from brainfm.token_statistics import code_counts
 
 WINDOWS_PER_BATCH = 8
@@ -200,12 +200,7 @@ class CodeData(StageData[Any]):
     def summary(self) -> dict[str, Any]:
         """Return what a model card says of the training data."""
         chosen = [self.codes.recordings[i] for i in self.indices("train")]
-        found = {
-            "corpus_digest": self.codes.digest,
-            "split_digest": self.split.digest,
-            "recordings": len(chosen),
-            "hours": round(sum(info.duration for info in chosen) / 3600, 4),
-        }
+        found = training_summary(chosen, self.codes.digest, self.split)
         varied = self.augmentation != NO_AUGMENTATION
         return found | {"augmentation": to_json(self.augmentation)} if varied else found
 

@@ -3,6 +3,7 @@
 Shapes: B batch, N sources, P frames, M tokens to predict, Q quantizers, K codes a level.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
 
-from brainfm.checkpoints import ModelRecord, copy_checkpoint
+from brainfm.checkpoints import copy_checkpoint
 from brainfm.code_baselines import CodeBaselines, code_stretches, count_agreement
 from brainfm.code_loader import CodeBatch
 from brainfm.code_times import seconds_per_frame
@@ -23,6 +24,7 @@ from brainfm.masked_model import MaskedBrainModel, MaskedModelConfig
 from brainfm.masked_task import MaskedTask
 from brainfm.masking import MaskConfig
 from brainfm.optimisation import OptimizerConfig, build_optimizer
+from brainfm.pretraining_splits import keep_split
 from brainfm.token_statistics import SideStatistics
 from brainfm.training_speed import BatchWork
 
@@ -100,9 +102,10 @@ class MaskedModule(LightningModule):
         self.usage = SideStatistics(*size, rate)
 
     def on_fit_start(self) -> None:
-        """Keep the tokenizer with the run, so that the run can be exported wherever it is moved."""
+        """Keep tokenizer and split with the run, which can be exported wherever it is moved."""
         if self.trainer.is_global_zero:
             run = Path(self.trainer.default_root_dir)
+            keep_split(run, self.data.split)
             copy_checkpoint(self.data.codes.tokenizer_folder, run / TOKENIZER)
 
     def forward(self, codes: Tensor, hidden: Tensor | None = None, **wanted: Tensor) -> Tensor:
@@ -189,10 +192,5 @@ class MaskedModule(LightningModule):
             "masked_model": {**self.data.summary(), "steps": self.global_step},
             "context_frames": self.data.context_frames,
         }
-        record = ModelRecord(
-            tokenizer=base.tokenizer,
-            masked_model=self.config,
-            processing=base.processing,
-            training=training,
-        )
+        record = replace(base, masked_model=self.config, training=training)
         checkpoint["brainfm"] = {"stage": "pretrain", "record": record.to_json()}

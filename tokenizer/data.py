@@ -10,7 +10,7 @@ from brainfm.corpus import Corpus
 from brainfm.loader import WindowLoader
 from brainfm.processing import ProcessingConfig
 from brainfm.splits import Split
-from brainfm.stage_data import StageData
+from brainfm.stage_data import StageData, training_summary
 
 
 class WindowData(StageData[Batch]):
@@ -73,13 +73,7 @@ class WindowData(StageData[Batch]):
     def summary(self) -> dict[str, Any]:
         """Return what a model card says of the training data."""
         chosen = [self.corpus.recordings[i] for i in self.indices("train")]
-        return {
-            "corpus_digest": self.corpus.digest,
-            "split_digest": self.split.digest,
-            "recordings": len(chosen),
-            "hours": round(sum(info.duration for info in chosen) / 3600, 4),
-            "datasets": sorted({f"{i.dataset} ({i.licence or 'licence unknown'})" for i in chosen}),
-        }
+        return training_summary(chosen, self.corpus.digest, self.split)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

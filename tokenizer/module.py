@@ -20,6 +20,7 @@ from brainfm.finite_guard import FiniteGuard, broken_samples
 from brainfm.gradient_norm import drop_gradients, total_gradient_norm
 from brainfm.objective import ObjectiveConfig, as_config
 from brainfm.optimisation import OptimizerConfig, build_optimizer
+from brainfm.pretraining_splits import keep_split
 from brainfm.reconstruction_scores import Loss, fidelity_scores, loss_of
 from brainfm.token_statistics import SideStatistics
 from brainfm.training_view import reconstruct_batch, training_view
@@ -85,6 +86,11 @@ class TokenizerModule(LightningModule):
         quantizer = self.tokenizer.quantizer
         quantize = self.start.due(self.global_step, quantizer, training=self.training)
         return reconstruct_batch(self.tokenizer, batch, quantize=quantize, **changes)
+
+    def on_fit_start(self) -> None:
+        """Keep the split with the run: whoever has the model can tell what it was trained on."""
+        if self.trainer.is_global_zero:
+            keep_split(self.trainer.default_root_dir, self._data.split)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with some channels hidden."""

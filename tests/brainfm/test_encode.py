@@ -120,3 +120,17 @@ def test_every_real_recording_is_encoded_or_refused_in_one_line(
     assert written >= 30
     # FIF files of events hold no signal.
     assert refused >= 14
+
+
+def test_a_mixture_of_layers(checkpoint, tmp_path, capsys):
+    muse, out = next(p for p in sample_paths() if p.name == "muse.edf"), tmp_path / "mixture.h5"
+    words = ["encode", str(checkpoint), str(muse), "--out", str(out)]
+    assert main([*words, "--layer", "mixture"]) == 0
+    expected = Encoder.from_pretrained(checkpoint).encode(muse, layer="mixture")
+    with h5py.File(out) as file:
+        assert np.array_equal(file["values"], expected.values)
+        assert file.attrs["layer"] == "mixture"
+    assert main([*words, "--layer=9"]) == 1
+    assert "layer must lie in [-3, 2]" in capsys.readouterr().err
+    assert main([*words, "--layer", "mixtures"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -13,11 +13,12 @@ from brainfm import encoder as encoder_module
 from brainfm.checkpoints import save_checkpoint
 from brainfm.codes import CodeCorpus, begin_codes, finish_codes, write_codes
 from brainfm.corpus import Corpus
-from brainfm.encoder import Codes, Encoder, Features, canonical_order, regroup, window_batches
+from brainfm.encoder import Codes, Encoder, Features, canonical_order
 from brainfm.preparation_run import prepare_corpus
 from brainfm.processing import ProcessingConfig
 from brainfm.recordings import ReadOptions, recording_from_array
 from brainfm.sources import file_sources
+from brainfm.window_stream import regroup, window_batches
 
 NAMES = ["Fz", "Cz", "Pz", "Oz", "C3", "C4", "F3", "F4"]
 SFREQ = 256.0

@@ -54,6 +54,7 @@ def test_what_was_trained_is_what_is_exported(made, tmp_path):
     shutil.move(tmp_path / "run", moved)
     export_run(moved, tmp_path / "out")
     loaded = load_checkpoint(tmp_path / "out")
+    assert loaded.splits == (data(made).split,)
     codes = torch.randint(8, (2, 3, 16, 2), generator=torch.Generator().manual_seed(0))
     stage.eval()
     with torch.no_grad():

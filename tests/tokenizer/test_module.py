@@ -8,7 +8,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from brainfm.augmentation import AugmentationConfig
-from brainfm.checkpoints import load_checkpoint
+from brainfm.checkpoints import checkpoint_splits, load_checkpoint
 from brainfm.export import export_run
 from brainfm.objective import ObjectiveConfig
 from brainfm.optimisation import OptimizerConfig
@@ -93,11 +93,13 @@ def test_the_export_says_what_it_was_trained_on(corpus, module, tmp_path):
     trained = record.training["tokenizer"]
     assert trained["steps"] == 6
     assert trained["recordings"] == 3
+    assert trained["subjects"] == 3
     assert trained["corpus_digest"] == source.corpus.digest
     assert trained["split_digest"] == source.split.digest
     assert trained["datasets"] == ["noise (licence unknown)"]
     card = (tmp_path / "out" / "README.md").read_text()
     assert source.corpus.digest in card
+    assert checkpoint_splits(tmp_path / "out") == [source.split]
 
 
 def test_validation_has_no_chance_in_it(corpus, module, tmp_path):

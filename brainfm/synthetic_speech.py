@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
-from scipy.io import wavfile
 
+from brainfm.audio_file import SHORTEST_S, read_wav
+from brainfm.log_mel import mel_bank
 from brainfm.sensors import FloatArray
 from brainfm.simulation_config import SimulationConfig
 from brainfm.synthetic_events import Presentation
@@ -20,8 +21,6 @@ from brainfm.trial_events import content_id
 FRAME_RATE = 200.0
 """Frames of the features per second; each looks at 25 ms about its time."""
 WINDOW_S = 0.025
-LOWEST_RATE = 4000
-SHORTEST_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,40 +87,6 @@ def read_sounds(paths: Sequence[str | Path], cfg: SimulationConfig) -> list[Soun
     ]
 
 
-def read_wav(path: Path) -> tuple[NDArray[np.floating], int]:
-    """Return the samples of a WAV file, channels averaged, largest possible value 1, and its rate.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        With one line that names the file.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no audio file {path}")
-    try:
-        rate, stored = wavfile.read(path)
-    except (ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{path}: cannot be read as WAV ({reason}); convert it, for example with "
-            f"'ffmpeg -i {path.name} {path.stem}.wav'"
-        ) from error
-    samples: NDArray[np.floating] = stored.astype(np.float32)  # half the memory of float64
-    if stored.dtype == np.uint8:
-        samples = samples / 128 - 1
-    elif stored.dtype.kind == "i":
-        samples /= -float(np.iinfo(stored.dtype).min)
-    samples = samples.mean(axis=1) if samples.ndim == 2 else samples
-    if rate < LOWEST_RATE or len(samples) < SHORTEST_S * rate:
-        raise ValueError(
-            f"{path}: holds {len(samples)} samples at {rate} Hz; a sound needs at least "
-            f"{SHORTEST_S:g} s at {LOWEST_RATE} Hz or more"
-        )
-    if not np.isfinite(samples).all() or np.ptp(samples) == 0:
-        raise ValueError(f"{path}: is silent or not finite")
-    return samples, int(rate)
-
-
 def sound_features(samples: NDArray[np.floating], rate: int, *, n_bands: int) -> FloatArray:
     """Return features (F, N) of a sound (T,), none of them negative and all zero in silence.
 
@@ -154,19 +119,6 @@ def sound_features(samples: NDArray[np.floating], rate: int, *, n_bands: int) ->
     if bank is not None:
         features = np.log1p(features / (1e-3 * features.mean()))
     return features
-
-
-def mel_bank(rate: int, length: int, n_bands: int) -> FloatArray:
-    """Return triangular weights (n_bands, length // 2 + 1) of the bins of a Fourier transform."""
-    top = 2595 * np.log10(1 + min(rate / 2, 8000) / 700)
-    edges = 700 * (10 ** (np.linspace(2595 * np.log10(1 + 80 / 700), top, n_bands + 2) / 2595) - 1)
-    bins = np.fft.rfftfreq(length, 1 / rate)
-    rise = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    fall = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-    bank = np.maximum(np.minimum(rise, fall), 0)
-    empty = np.flatnonzero(bank.sum(axis=1) == 0)
-    bank[empty, np.argmin(np.abs(bins - edges[1:-1, None]), axis=1)[empty]] = 1.0
-    return np.asarray(bank)
 
 
 def present_sounds(

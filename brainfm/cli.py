@@ -53,6 +53,14 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "encode": Command(
             module="brainfm.encode", summary="checkpoint + recording -> features (HDF5)"
         ),
+        "finetune": Command(
+            module="brainfm.finetune.command",
+            summary="decode (stage 3): a head on a checkpoint, fold by fold",
+        ),
+        "evaluate": Command(
+            module="brainfm.finetune.evaluate",
+            summary="judge a decoder beside its null controls, compare several",
+        ),
         "report": Command(
             module="brainfm.report", summary="run folder -> HTML report with pictures"
         ),
@@ -150,6 +158,9 @@ def _dispatch(argv: list[str]) -> int:
         return BAD_USAGE
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    # Settings name classes of the user's own, in modules beside them; last, so they shadow nothing.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     return run_command(name, argv[1:])
 
 

@@ -88,8 +88,11 @@ def new_figure(height: float, width: float = WIDTH) -> Iterator["Figure"]:
     """Yield an empty picture (inches); everything drawn inside the block has the report's style."""
     from matplotlib.figure import Figure
 
+    dpi = _RC["figure.dpi"]
+    # A size that is a hair less than whole pixels is cut in one place and rounded in another.
+    size = [(round(inches * dpi) + 0.01) / dpi for inches in (width, height)]
     with house_style():
-        yield Figure(figsize=(width, height))
+        yield Figure(figsize=(size[0], size[1]))
 
 
 def level_colours(n_levels: int) -> list[Any]:

@@ -3,9 +3,11 @@
 Shapes: N trials of a side, M things to decode, G of them in the gallery, O outputs.
 """
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +59,7 @@ class Predictions:
                 return cls(**{name: file[name] for name in cls.__dataclass_fields__})
         except FileNotFoundError:
             raise FileNotFoundError(f"{path} is missing; the fold was not finished") from None
-        except (ValueError, KeyError, OSError, EOFError) as error:
+        except (ValueError, KeyError, OSError, EOFError, BadZipFile, zlib.error) as error:
             raise ValueError(f"{path} is damaged ({error}); run the fold again") from error
 
 

@@ -96,7 +96,7 @@ def planted_data(planted_folder: Path) -> Callable[..., Any]:
         from brainfm.trials import TrialConfig
 
         defaults: dict[str, Any] = {
-            "source": Files(str(folder), ["*_raw.fif"], dataset="synthetic"),
+            "source": Files(["*_raw.fif"], str(folder), dataset="synthetic"),
             "trials": TrialConfig(window=(0.0, LENGTH)),
             "split": TrialSplitConfig(by="subject"),
             "fold": 0,

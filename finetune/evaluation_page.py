@@ -1,0 +1,247 @@
+"""The page of an evaluation, from its numbers."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from brainfm.report_page import Entry, Page, html_list, html_table
+
+from .evaluation_pictures import (
+    averaging_figure,
+    beside_figure,
+    calibration_figure,
+    confusion_figure,
+    n_way_figure,
+    outputs_figure,
+    subjects_figure,
+)
+from .verdict import spoken
+
+Numbers = Mapping[str, Any]
+MAX_LINES = 40
+"""Most notes of one kind that are listed."""
+MAX_ID = 24
+"""Most letters of a content id that are shown."""
+
+
+def write_page(
+    numbers: Numbers, path: Path, *, ids: Sequence[str], page: Page | None = None
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    numbers
+        Content of ``evaluation.json``.
+    path
+        The HTML file.
+    ids
+        Names of what is decoded.
+    page
+        What already holds other sections, e.g. sensor maps; they come last.
+    """
+    held = Page()
+    add_scores(held, numbers)
+    add_details(held, numbers, ids)
+    if page is not None:
+        held.entries += page.entries
+        held.left_out |= page.left_out
+    held.add("Data", "What was decoded, and how it was divided", data_table(numbers))
+    missing = {spoken(name): why for name, why in numbers["not_compared"].items()}
+    missing |= held.left_out
+    if missing:
+        lines = [f"{name}: {why}" for name, why in missing.items()]
+        held.add("Left out", "Not compared, not drawn", html_list(lines[:MAX_LINES]))
+    title = f"{'Synthetic data: ' if numbers['synthetic'] else ''}{numbers['name']}"
+    held.write(path, title, first=[summary_entry(numbers)])
+
+
+def summary_entry(numbers: Numbers) -> Entry:
+    """Return the first section: the verdict, then what a reader must know beside it."""
+    good = numbers["above_controls"]
+    colour = "#1b7837" if good else "#b2182b"
+    style = f"font-size:1.15rem;font-weight:600;color:{colour}"
+    text = f'<p style="{style}">{escape(numbers["verdict"])}</p>'
+    lines = [
+        *(f"warning: {line}" for line in numbers["warnings"]),
+        *([numbers["baselines_line"]] if numbers["baselines_line"] else []),
+        f"{numbers['n_test_trials']} test trials of {numbers['n_subjects']} subjects in "
+        f"{numbers['n_folds']} folds, divided by {numbers['split_by']}; one presentation each",
+        numbers["overlap"] or "overlap with pretraining: not recorded",
+    ]
+    if numbers["synthetic"]:
+        lines.insert(0, "the recordings are synthetic: nothing here says anything of a brain")
+    return Entry("Summary", "Verdict", text + html_list(lines), "")
+
+
+def add_scores(page: Page, numbers: Numbers) -> None:
+    """Add tables and pictures of scores, controls and subjects."""
+    page.add("Scores", "All measures", score_table(numbers["scores"]))
+    if numbers["controls"] or numbers["baselines"]:
+        page.add("Controls", "Beside the run", beside_figure(numbers), "Small points: subjects.")
+        page.add("Controls", "Differences", beside_table(numbers))
+    main = numbers["scores"][0]
+    if len(main["subjects"]) > 1:
+        caption = f"{main['name']} of each subject's test trials."
+        page.add("Subjects", "Every subject", subjects_figure(main), caption)
+
+
+def add_details(page: Page, numbers: Numbers, ids: Sequence[str]) -> None:
+    """Add what the kind of the run has besides scores."""
+    details = numbers["details"]
+    if "confusion" in details:
+        caption = "Numbers are trials; colours are shares of a row."
+        page.add("Classes", "Confusions", confusion_figure(details["confusion"], ids), caption)
+        figure = calibration_figure(details["calibration"])
+        page.add("Classes", "Calibration", figure, "Size of a point: number of trials.")
+    if details.get("n_way"):
+        page.add("Retrieval", "Identification among n", n_way_figure(details["n_way"]))
+    averaging = details.get("averaging", {})
+    if any(averaging.values()):
+        caption = (
+            "Similarities (logarithms of probabilities, of classes) of k presentations of the same "
+            "content are averaged; all points are of the same contents."
+        )
+        section = "Retrieval" if "n_way" in details else "Classes"
+        page.add(section, "Averaging presentations", averaging_figure(averaging), caption)
+    elif "averaging" in details:
+        page.leave_out("averaging curve", "nothing was presented twice")
+    if details.get("errors"):
+        page.add("Retrieval", "Within and across wholes", errors_table(details["errors"]))
+    if details.get("examples"):
+        page.add("Retrieval", "Best and worst", examples_table(details["examples"]))
+    if details.get("outputs"):
+        page.add("Outputs", "Correlation of each output", outputs_figure(details["outputs"]))
+    if details.get("texts"):
+        rows = [(one["truth"], one["decoded"]) for one in details["texts"]]
+        page.add("Texts", "Some of the texts", html_table(("true", "decoded"), rows))
+
+
+def score_table(scores: Sequence[Numbers]) -> str:
+    """Return every measure with chance, p and interval, as HTML."""
+    header = (
+        "measure",
+        "value",
+        "95 %",
+        "interval over",
+        "chance",
+        "shuffled",
+        "p",
+        "gallery",
+        "trials",
+        "note",
+    )
+    rows = []
+    for one in scores:
+        gallery = one.get("gallery_size")
+        size = "" if not gallery else "–".join(dict.fromkeys(str(n) for n in gallery))
+        over = f"{one['n_units']} {one['over']}" if one["n_units"] else ""
+        rows.append(
+            (
+                one["name"],
+                number(one["value"]),
+                interval(one["interval"]),
+                over,
+                number(one["chance"]),
+                number(one["null_mean"]),
+                number(one["p_value"], 4),
+                size,
+                str(one["n_trials"]),
+                one["note"],
+            )
+        )
+    permutations = max(one["n_permutations"] for one in scores)
+    note = (
+        f"<p>Values are means over subjects. p: one-sided, of {permutations} permutations of the "
+        "targets within recording and fold; their mean is in the column 'shuffled'.</p>"
+    )
+    return note + html_table(header, rows)
+
+
+def beside_table(numbers: Numbers) -> str:
+    """Return controls and baselines with what the run has more, as HTML."""
+    rows = []
+    for where in ("controls", "baselines"):
+        for name, one in numbers[where].items():
+            gap = one["run_minus_it"]
+            rows.append(
+                (
+                    where[:-1],
+                    spoken(name),
+                    number(one["score"]["value"]),
+                    interval(one["score"]["interval"]),
+                    number(one["score"]["p_value"], 4),
+                    number(gap["value"]),
+                    interval(gap["interval"]),
+                    f"{gap['n_units']} {gap['over']}",
+                    number(gap["p_value"], 4),
+                    f"{gap['p_units']} {gap['p_over']}",
+                )
+            )
+    header = ("what", "name", numbers["scores"][0]["name"], "95 %", "p against chance")
+    more = ("run better by", "95 %", "over", "p (sign flips)", "flipped")
+    table = html_table((*header, *more), rows)
+    if "shuffled" not in numbers["controls"]:
+        return table
+    return table + (
+        "<p>shuffled: one shuffle of the training targets. Where signals differ strongly in one "
+        "way, it can be off chance in either direction; over many shuffles it would not.</p>"
+    )
+
+
+def errors_table(errors: Numbers) -> str:
+    """Return two-way identification within and across wholes, and where errors fall, as HTML."""
+    rows = [
+        (f"against others {where} the same whole", number(one["value"]), interval(one["interval"]))
+        for where, one in (("of", errors["within"]), ("outside", errors["across"]))
+    ]
+    text = html_table(("identification of two (chance 0.5)", "value", "95 %"), rows)
+    if "errors_in_same_whole" in errors:
+        text += (
+            f"<p>Of {errors['n_errors']} errors {errors['errors_in_same_whole']:.1%} name another "
+            f"part of the same whole; of random errors {errors['expected_of_random_errors']:.1%} "
+            "would.</p>"
+        )
+    return text
+
+
+def examples_table(examples: Sequence[Numbers]) -> str:
+    """Return trials with the first of their galleries, as HTML."""
+    rows = [
+        (
+            one["which"],
+            f"{one['recording']}, {one['onset']:.2f} s",
+            one["truth"][:MAX_ID],
+            f"{one['rank']:g} of {one['gallery_size']}",
+            ", ".join(f"{m['id'][:MAX_ID]} ({m['similarity']:.2f})" for m in one["first"]),
+        )
+        for one in examples
+    ]
+    return html_table(("", "trial", "true content", "rank", "first of the gallery"), rows)
+
+
+def data_table(numbers: Numbers) -> str:
+    """Return split, audit and software as HTML."""
+    shared = sum(numbers["stimuli_shared_with_training"])
+    rows = [
+        ("recordings", "synthetic" if numbers["synthetic"] else "real"),
+        ("divided by", numbers["split_by"]),
+        ("digest of the trial split", numbers["trial_split_digest"]),
+        ("contents on the test side that training has too, all folds", str(shared)),
+        ("audit", numbers["audit"]),
+        ("presentations averaged for the scores", str(numbers["repetitions_averaged"])),
+        ("seed", str(numbers["seed"])),
+        *((f"software: {name}", str(version)) for name, version in numbers["software"].items()),
+    ]
+    return html_table(("what", ""), rows)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number as it is shown; a dash for none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def interval(edges: Sequence[float] | None) -> str:
+    """Return an interval as it is shown."""
+    return "–" if not edges else f"[{edges[0]:.3f}, {edges[1]:.3f}]"

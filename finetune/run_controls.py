@@ -1,0 +1,212 @@
+"""Null controls and baselines of a run: which there are, and how each is made.
+
+A control is the same command with one setting changed, in ``RUN/controls/NAME``; a baseline is
+another decoder of the same trials, in ``RUN/baselines/NAME``. What is finished is not run again.
+"""
+
+import copy
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import yaml
+
+from brainfm.atomic import write_text_atomic
+
+from .predictions import fold_path, predictions_path
+from .run_data import Settings, settings_of
+from .run_record import RunRecord
+
+CONTROLS_FOLDER, BASELINES_FOLDER = "controls", "baselines"
+ALL, NONE = "all", "none"
+ASKED_FILE = "asked.yaml"
+"""The settings a control was asked for with."""
+
+SHIFTED_KINDS = ("noise", "shuffled", "shifted")
+CONTROLS = (*SHIFTED_KINDS, "metadata", "random_backbone")
+BASELINES = ("band_power", "riemann", "code_histogram", "quantile_tokens", "conv_net")
+"""Those run by default; others that :mod:`.classical` knows can be named."""
+
+CONV_NET = "brainfm.finetune.conv_net.ConvNet"
+PRETRAINED = "Pretrained"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What stands beside a run.
+
+    Parameters
+    ----------
+    paths
+        By name, folders of finished controls and baselines.
+    missing
+        By name, why one is not there.
+    inapplicable
+        By name, why one has no meaning for the run.
+    """
+
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    inapplicable: Mapping[str, str] = field(default_factory=dict)
+
+
+class DoesNotApplyError(ValueError):
+    """A control has no meaning for a run; the message says why."""
+
+
+def chosen(asked: Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return the names that ``all``, ``none`` or a list of names stands for.
+
+    Raises
+    ------
+    ValueError
+        A control is not known; ``all`` or ``none`` beside names.
+    """
+    words = tuple(dict.fromkeys(asked))
+    if words == (ALL,):
+        return tuple(known)
+    if words in ((NONE,), ()):
+        return ()
+    if ALL in words or NONE in words:
+        raise ValueError(f"--{what} takes 'all', 'none' or names, not both: {' '.join(words)}")
+    if what == CONTROLS_FOLDER:
+        unknown = [word for word in words if word not in known]
+        if unknown:
+            raise ValueError(f"--{what}: {', '.join(unknown)} unknown; one of {', '.join(known)}")
+    return words
+
+
+def is_finished(run: Path) -> bool:
+    """Tell whether a run has its record and the predictions of every fold."""
+    try:
+        record = RunRecord.load(run)
+    except FileNotFoundError:
+        return False
+    tests = [predictions_path(fold_path(run, k), "test") for k in range(record.n_folds)]
+    return all(path.is_file() for path in tests)
+
+
+def make_controls(run: Path, names: Sequence[str], *, only_finished: bool = False) -> Beside:
+    """Run the controls that are not finished yet.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    names
+        Of :data:`CONTROLS`.
+    only_finished
+        Start nothing.
+    """
+    makers = {name: _maker_of_control(name) for name in names}
+    found = _make(run, CONTROLS_FOLDER, makers, only_finished)
+    off = {name: "switched off" for name in CONTROLS if name not in names}
+    return replace(found, missing={**found.missing, **off})
+
+
+def make_baselines(run: Path, names: Sequence[str], *, only_finished: bool = False) -> Beside:
+    """Run the baselines that are not finished yet; as :func:`make_controls`."""
+    makers = {name: _maker_of_baseline(name) for name in names}
+    return _make(run, BASELINES_FOLDER, makers, only_finished)
+
+
+def control_settings(settings: Settings, name: str) -> Settings:
+    """Return the settings of a control.
+
+    Raises
+    ------
+    DoesNotApplyError
+        It has no meaning for the run.
+    """
+    changed = copy.deepcopy(settings)
+    if name in SHIFTED_KINDS:
+        changed["data"].setdefault("control", {})
+        changed["data"]["control"] = {**(changed["data"]["control"] or {}), "kind": name}
+        return changed
+    backbone = changed["model"]["backbone"]
+    if name == "random_backbone":
+        if not str(backbone["class_path"]).rsplit(".", 1)[-1] == PRETRAINED:
+            raise DoesNotApplyError("the backbone is not pretrained")
+        backbone["init_args"] = {**(backbone.get("init_args") or {}), "random": True}
+        return changed
+    if name == "conv_net":
+        if str(backbone["class_path"]).endswith("ConvNet"):
+            raise DoesNotApplyError("the run is that net")
+        changed["model"]["backbone"] = {"class_path": CONV_NET}
+        changed["model"]["adaptation"] = {"kind": "full"}
+        return changed
+    raise ValueError(f"{name} is made by no change of settings")
+
+
+def _maker_of_control(name: str) -> Callable[[Path, Path], None]:
+    if name == "metadata":
+
+        def metadata(run: Path, folder: Path) -> None:
+            from .metadata_control import run_metadata
+
+            run_metadata(run, folder)
+
+        return metadata
+    return lambda run, folder: _train(run, folder, name)
+
+
+def _maker_of_baseline(name: str) -> Callable[[Path, Path], None]:
+    if name == "conv_net":
+        return lambda run, folder: _train(run, folder, name)
+
+    def classical(run: Path, folder: Path) -> None:
+        from .classical import run_classical
+
+        made = run_classical(run, name)
+        assert made.resolve() == folder.resolve(), f"{name} was written to {made}"
+
+    return classical
+
+
+def _train(run: Path, folder: Path, name: str) -> None:
+    """Run the fine-tuning command in this process with changed settings."""
+    from .command import main
+
+    settings = control_settings(settings_of(run), name)
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = folder / ASKED_FILE
+    write_text_atomic(asked, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    status: int | str | None
+    try:
+        status = main(["fit", "--config", str(asked), "--out", str(folder)])
+    except SystemExit as stop:  # settings that do not parse, said on stderr
+        status = stop.code
+    if status:
+        raise ValueError(f"'brainfm finetune fit --config {asked}' ended with status {status}")
+
+
+def _make(
+    run: Path,
+    where: str,
+    makers: Mapping[str, Callable[[Path, Path], None]],
+    only_finished: bool,
+) -> Beside:
+    paths: dict[str, Path] = {}
+    missing: dict[str, str] = {}
+    inapplicable: dict[str, str] = {}
+    for name, make in makers.items():
+        folder = run / where / name
+        if not is_finished(folder):
+            if only_finished:
+                missing[name] = "not run"
+                continue
+            print(f"{name}: running", file=sys.stderr, flush=True)
+            try:
+                # What a control says of itself is no result of this command.
+                with redirect_stdout(sys.stderr):
+                    make(run, folder)
+            except (ValueError, ImportError, FileNotFoundError) as error:
+                # A refusal in words: said in the verdict, not passed over.
+                why = " ".join(str(error).split())
+                (inapplicable if isinstance(error, DoesNotApplyError) else missing)[name] = why
+                print(f"{name}: left out: {why}", file=sys.stderr, flush=True)
+                continue
+        paths[name] = folder
+    return Beside(paths=paths, missing=missing, inapplicable=inapplicable)

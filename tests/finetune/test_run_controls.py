@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+import yaml
+from brainfm.finetune import run_controls
+from brainfm.finetune.run_controls import (
+    BASELINES,
+    CONTROLS,
+    DoesNotApplyError,
+    chosen,
+    control_settings,
+    is_finished,
+    make_baselines,
+    make_controls,
+)
+from brainfm.finetune.run_data import settings_of
+
+SETTINGS = {
+    "seed_everything": 0,
+    "trainer": {"max_epochs": 3, "default_root_dir": "elsewhere"},
+    "data": {"cache": "there", "fold": 2, "control": {"kind": "none", "seed": 5}},
+    "model": {
+        "backbone": {
+            "class_path": "brainfm.finetune.pretrained.Pretrained",
+            "init_args": {"checkpoint": "c", "random": False},
+        },
+        "adaptation": {"kind": "frozen"},
+    },
+    "out": "run",
+    "ckpt_path": None,
+}
+
+
+@pytest.fixture
+def run(make_run):
+    path = make_run(effect=1.0)
+    (path / "config.yaml").write_text(yaml.safe_dump(SETTINGS))
+    return path
+
+
+@pytest.fixture
+def command(monkeypatch, make_run):
+    """Take the place of training: write a finished run of nothing and keep what was asked."""
+    import brainfm.finetune.command as command
+
+    asked = {}
+
+    def main(argv):
+        options = dict(zip(argv[1::2], argv[2::2], strict=True))
+        out = options["--out"]
+        with open(options["--config"]) as file:
+            asked[out.rsplit("/", 1)[-1]] = yaml.safe_load(file)
+        made = make_run(f"made-{len(asked)}", seed=len(asked))
+        for item in made.iterdir():
+            item.rename(f"{out}/{item.name}")
+        print("a line of the control's own")
+        return 0
+
+    monkeypatch.setattr(command, "main", main)
+    return asked
+
+
+def test_a_control_is_the_run_with_one_setting_changed(run, command, capsys):
+    found = make_controls(run, ("noise", "shuffled", "random_backbone"))
+    assert set(found.paths) == set(command) == {"noise", "shuffled", "random_backbone"}
+    assert found.missing == {"shifted": "switched off", "metadata": "switched off"}
+    plain = settings_of(run)
+    assert "out" not in plain
+    assert "fold" not in plain["data"]
+    assert "default_root_dir" not in plain["trainer"]
+    for name in ("noise", "shuffled"):
+        expected = {**plain, "data": {**plain["data"], "control": {"kind": name, "seed": 5}}}
+        assert command[name] == expected
+    assert command["random_backbone"]["model"]["backbone"]["init_args"] == {
+        "checkpoint": "c",
+        "random": True,
+    }
+    # The first line on stdout is the verdict's.
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_finished_is_not_run_again(run, command):
+    first = make_controls(run, ("noise",))
+    assert is_finished(first.paths["noise"])
+    command.clear()
+    assert make_controls(run, ("noise",)) == first
+    assert command == {}
+    (first.paths["noise"] / "fold-3" / "predictions-test.npz").unlink()
+    assert not is_finished(first.paths["noise"])
+    found = make_controls(run, ("noise", "shifted"), only_finished=True)
+    assert found.paths == {}
+    assert found.missing["noise"] == found.missing["shifted"] == "not run"
+
+
+def test_the_convolutional_net_takes_the_place_of_the_backbone(run, command):
+    make_baselines(run, ("conv_net",))
+    model = command["conv_net"]["model"]
+    assert model["backbone"] == {"class_path": "brainfm.finetune.conv_net.ConvNet"}
+    assert model["adaptation"] == {"kind": "full"}
+
+
+def test_what_has_no_meaning_or_is_refused_is_said(run, monkeypatch):
+    plain = settings_of(run)
+    plain["model"]["backbone"] = {"class_path": "brainfm.finetune.conv_net.ConvNet"}
+    for name in ("random_backbone", "conv_net"):
+        with pytest.raises(DoesNotApplyError):
+            control_settings(plain, name)
+    (run / "config.yaml").write_text(yaml.safe_dump(plain))
+    assert make_controls(run, ("random_backbone",)).inapplicable == {
+        "random_backbone": "the backbone is not pretrained"
+    }
+
+    def refuses(run, folder, name):
+        raise ValueError("recordings have\n other channels")
+
+    monkeypatch.setattr(run_controls, "_train", refuses)
+    assert make_controls(run, ("noise",)).missing["noise"] == "recordings have other channels"
+
+
+def test_names_are_checked():
+    assert chosen(["all"], CONTROLS, "controls") == CONTROLS
+    assert chosen(["none"], CONTROLS, "controls") == ()
+    assert chosen(["noise", "noise"], CONTROLS, "controls") == ("noise",)
+    assert chosen(["csp"], BASELINES, "baselines") == ("csp",)
+    with pytest.raises(ValueError, match="--controls: nothing unknown; one of noise"):
+        chosen(["nothing"], CONTROLS, "controls")
+    with pytest.raises(ValueError, match="not both"):
+        chosen(["all", "noise"], CONTROLS, "controls")
+    assert np.unique(CONTROLS).size == len(CONTROLS)
+
+
+def test_settings_that_do_not_parse_leave_a_control_out(run, monkeypatch):
+    import brainfm.finetune.command as command
+
+    def main(argv):
+        raise SystemExit(2)
+
+    monkeypatch.setattr(command, "main", main)
+    assert "ended with status 2" in make_controls(run, ("noise",)).missing["noise"]

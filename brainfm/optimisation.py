@@ -1,8 +1,9 @@
-"""AdamW with warm-up and cosine decay, the same in both stages."""
+"""AdamW with warm-up and cosine decay, the same in all stages."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,22 +53,55 @@ def rate_at(step: int, total: int, cfg: OptimizerConfig) -> float:
     return cfg.final_lr_ratio + (1 - cfg.final_lr_ratio) * cosine
 
 
+@dataclass(frozen=True, kw_only=True)
+class RateGroup:
+    """Weights that move at a rate of their own.
+
+    Parameters
+    ----------
+    parameters
+        The weights.
+    rate
+        Peak learning rate relative to ``OptimizerConfig.lr``.
+    start
+        Step at which they begin to move; warm-up and decay count from there.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+    start: int = 0
+
+
 def build_optimizer(
     parameters: Iterable[nn.Parameter], cfg: OptimizerConfig, total_steps: int
 ) -> dict[str, Any]:
     """Return what Lightning's ``configure_optimizers`` returns: AdamW and a schedule per step."""
-    trained = [p for p in parameters if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": cfg.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=cfg.lr, betas=cfg.betas, eps=cfg.eps
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: rate_at(step, total_steps, cfg)
-    )
+    return build_group_optimizer([RateGroup(parameters=list(parameters))], cfg, total_steps)
+
+
+def build_group_optimizer(
+    groups: Iterable[RateGroup], cfg: OptimizerConfig, total_steps: int
+) -> dict[str, Any]:
+    """Return the same for weights with different rates; what needs no gradient is left out."""
+    settings: list[dict[str, Any]] = []
+    schedules: list[Callable[[int], float]] = []
+    for group in groups:
+        trained = [p for p in group.parameters if p.requires_grad]
+        for chosen, decay in (
+            ([p for p in trained if p.ndim >= 2], cfg.weight_decay),
+            ([p for p in trained if p.ndim < 2], 0.0),
+        ):
+            if chosen:
+                lr = group.rate * cfg.lr
+                settings.append({"params": chosen, "lr": lr, "weight_decay": decay})
+                schedules.append(partial(_rate_from, group.start, total_steps, cfg))
+    optimizer = torch.optim.AdamW(settings, lr=cfg.lr, betas=cfg.betas, eps=cfg.eps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, schedules)
     return {
         "optimizer": optimizer,
         "lr_scheduler": {"scheduler": schedule, "interval": "step"},
     }
+
+
+def _rate_from(start: int, total: int, cfg: OptimizerConfig, step: int) -> float:
+    return 0.0 if step < start else rate_at(step - start, total - start, cfg)

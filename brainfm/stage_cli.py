@@ -172,10 +172,12 @@ def run_stage(
     help_text: str,
     *,
     callbacks: Sequence[Callback] = (),
+    cli: type[StageCLI] = StageCLI,
 ) -> int:
     """Run ``brainfm STAGE fit|validate|test|predict``; ``help_text`` stands above its options.
 
-    ``callbacks`` are the stage's own; they join those of the settings and of every stage.
+    ``callbacks`` are the stage's own; they join those of the settings and of every stage. ``cli``
+    is what a stage does in its own way.
     """
     arguments = resolve_presets(argv, stage)
     register_strategies()
@@ -192,7 +194,7 @@ def run_stage(
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     sys.argv = [before[0], stage, *argv]
     try:
-        StageCLI(
+        cli(
             module,
             data,
             args=list(arguments),

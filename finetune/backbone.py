@@ -4,12 +4,13 @@ Shapes: B trials, P frames, N sources, D width.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from brainfm.processing_config import ProcessingConfig
+from brainfm.splits import Split
 
 from .trial_batch import TrialBatch
 
@@ -57,3 +58,10 @@ class Backbone(nn.Module, ABC):
         Features of a frozen backbone are kept on disk under this name.
         """
         return ""
+
+    def pretraining(self) -> tuple[Mapping[str, Any], list[Split]] | None:
+        """Return what it was pretrained on, and the manifests of that at hand.
+
+        As ``ModelRecord.training`` says it; None where it was not pretrained.
+        """
+        return None

@@ -2,11 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from brainfm.optimisation import OptimizerConfig, build_optimizer, rate_at
+from brainfm.optimisation import (
+    OptimizerConfig,
+    RateGroup,
+    build_group_optimizer,
+    build_optimizer,
+    rate_at,
+)
 
 CFG = OptimizerConfig(lr=0.1, warmup_steps=10, final_lr_ratio=0.2)
 
@@ -76,3 +83,27 @@ def test_it_learns():
 def test_impossible_settings_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         OptimizerConfig(**changes)
+
+
+def test_groups_have_rates_and_starts_of_their_own():
+    """The second group moves at a tenth, from step 2 on, and decays to the same share."""
+    first, second = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
+    cfg = OptimizerConfig(lr=1.0, warmup_steps=1, final_lr_ratio=0.5)
+    groups = [
+        RateGroup(parameters=[first]),
+        RateGroup(
+            parameters=[second, nn.Parameter(torch.ones(3), requires_grad=False)], rate=0.1, start=2
+        ),
+    ]
+    built = build_group_optimizer(groups, cfg, 6)
+    optimizer, schedule = built["optimizer"], built["lr_scheduler"]["scheduler"]
+    seen = []
+    for _ in range(7):
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    rates = np.array(seen)
+    assert rates[:2, 1].tolist() == [0.0, 0.0]
+    assert rates[2, 1] == pytest.approx(0.1)
+    assert rates[6].tolist() == pytest.approx([0.5, 0.05])
+    assert [len(group["params"]) for group in optimizer.param_groups] == [1, 1]

@@ -12,6 +12,8 @@ import yaml
 
 from brainfm.checkpoints import load_checkpoint, save_checkpoint
 from brainfm.cli import main
+from brainfm.pretraining_splits import split_file
+from brainfm.splits import Split
 from brainfm.stage_cli import engine_names, preset_names, resolve_presets
 
 
@@ -141,7 +143,9 @@ def test_nothing_is_written_beside_the_run(corpus, tmp_path, monkeypatch):
     words = ["tokenizer", "fit", "--config", "nano", "--data.corpus", str(corpus)]
     assert main([*words, "--out", str(tmp_path / "run"), *TOKENIZER, *SHORT]) == 0
     assert list(elsewhere.iterdir()) == []
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoints", "logs"]
+    found = sorted(p.name for p in (tmp_path / "run").iterdir())
+    kept = split_file(Split.load(corpus / "split.json").digest)
+    assert found == ["checkpoints", "logs", kept]
 
 
 def test_a_run_resumes_by_command(corpus, tmp_path):

@@ -152,7 +152,7 @@ def test_trials_of_different_devices_share_a_batch(planted_folder, tmp_path):
         events=events,
         subject="x",
     )
-    files = Files(str(planted_folder), ["sub-0[12]*_raw.fif"], dataset="synthetic")
+    files = Files(["sub-0[12]*_raw.fif"], str(planted_folder), dataset="synthetic")
     data = DecodingData(
         Several([files, Arrays([other])]), batch_size=64, fold=0, cache=str(tmp_path / "cache")
     )
@@ -350,8 +350,8 @@ def test_a_data_set_of_ones_own_is_one_method(planted_folder, tmp_path):
 @pytest.mark.shared
 def test_real_ssvep(shared_data, tmp_path):
     source = Files(
-        str(shared_data / "ssvep"),
         ["subject0[123]/*_raw.fif"],
+        str(shared_data / "ssvep"),
         labels=r"^subject(?P<subject>\d+)/record-\[(?P<session>[^]]+)\]",
         read=ReadOptions(position_unit="mm", unit="mV", line_freq=50.0),
         events=EventConfig(
@@ -373,8 +373,8 @@ def test_real_ssvep(shared_data, tmp_path):
 @pytest.mark.shared
 def test_real_motor_imagery(shared_data, tmp_path):
     source = Files(
-        str(shared_data / "eegmmidb"),
         ["S001/S001R06.edf", "S001/S001R10.edf"],
+        str(shared_data / "eegmmidb"),
         labels=r"^S(?P<subject>\d+)/S\d+R(?P<run>\d+)",
         read=ReadOptions(line_freq=60.0),
     )
@@ -393,8 +393,8 @@ def test_real_meg_and_eeg_with_an_event_file(shared_data, tmp_path, modality, n_
     sides = {"auditory": ("1", "2"), "visual": ("3", "4")}
     names = {value: label for label, values in sides.items() for value in values}
     source = Files(
-        str(shared_data / "meg_eeg_neuromag"),
         ["test_raw.fif"],
+        str(shared_data / "meg_eeg_neuromag"),
         modality=modality,
         events=EventConfig(kind="event_file", file="{folder}/test-eve.fif", names=names),
     )

@@ -1,9 +1,9 @@
 """Take bundled real recordings through every stage and look at the result.
 
 MEG and EEG of five devices are prepared, a small tokenizer and a small masked model are trained,
-codes and features are computed and a report is written. Some recordings are held out, and two
-devices are never trained on. Minutes on two cores; run it again after an interruption: finished
-steps are kept.
+codes and features are computed, tones are told from pictures beside null controls, and a report is
+written. Some recordings are held out, and two devices are never trained on. Minutes on two cores;
+run it again after an interruption: finished steps are kept.
 
 Example::
 
@@ -24,6 +24,8 @@ from brainfm.samples import CATALOGUE, sample_paths
 
 SIDES = {"-held-out": "validation", "-unseen": "test"}
 """Side of the split by the ending of a data set's name; without such an ending it is trained on."""
+
+DECODED = "decoding/evaluation/evaluation.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,23 @@ def steps(out: Path, tokenizer_steps: int | None, pretrain_steps: int | None) ->
             command=["encode", path("checkpoint"), example, "--out", path("features.h5")],
             result=out / "features.h5",
         ),
+        Step(
+            command=[
+                *("finetune", "fit", "--config", "demo"),
+                *("--data.source.init_args.root", str(sample_paths()[0].parent)),
+                *("--model.backbone.init_args.checkpoint", path("checkpoint")),
+                *("--out", path("decoding")),
+            ],
+            result=out / ".trained-decoding",
+        ),
+        Step(
+            command=[
+                *("evaluate", path("decoding")),
+                *("--controls", "noise", "shuffled", "metadata"),
+                *("--baselines", "band_power"),
+            ],
+            result=out / DECODED,
+        ),
         Step(command=["report", str(out)], result=out / "report.html"),
     ]
 
@@ -146,7 +165,10 @@ def run_demo(out: Path, todo: Sequence[Step], command: Callable[[str, list[str]]
             write_text_atomic(step.result, "")
     print(f"\nfinished in {time.monotonic() - began:.0f} s")
     print_summary(out / "report.json")
+    decoded = json.loads((out / DECODED).read_text(encoding="utf-8"))
+    print(f"\ntones against checkerboards, one person: {decoded['verdict']}")
     print(f"\nreport    {out / 'report.html'}")
+    print(f"decoding  {(out / DECODED).with_name('report.html')}")
     print(f"features  {out / 'features.h5'}")
     print(f"model     {out / 'checkpoint'}   brainfm.from_pretrained({str(out / 'checkpoint')!r})")
     return 0

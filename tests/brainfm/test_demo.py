@@ -14,8 +14,8 @@ from brainfm.samples import CATALOGUE, SAMPLES
 
 def test_commands_are_in_the_order_of_the_data(tmp_path):
     names = [step.command[0] for step in steps(tmp_path, None, None)]
-    expected = "prepare corpus tokenizer export codes pretrain export encode report"
-    assert names == expected.split()
+    learn = "prepare corpus tokenizer export codes pretrain export"
+    assert names == [*learn.split(), *"encode finetune evaluate report".split()]
 
 
 def test_catalogue_agrees_with_the_table_of_samples():
@@ -58,6 +58,7 @@ def test_whole_line(tmp_path, capsys):
     assert main(line) == 0
     printed = capsys.readouterr().out
     assert "correlation" in printed
+    assert "its controls (noise, shuffled, metadata): balanced accuracy" in printed
     assert "report.html" in printed
     assert (out / "report.html").stat().st_size > 100_000
     json.loads((out / "report.json").read_text())
@@ -66,4 +67,4 @@ def test_whole_line(tmp_path, capsys):
     model = brainfm.from_pretrained(out / "checkpoint")
     assert model.model.masked_model is not None
     assert main(line) == 0
-    assert capsys.readouterr().out.count("done before") == 9
+    assert capsys.readouterr().out.count("done before") == 11

@@ -93,6 +93,7 @@ def classification_metrics(target: NDArray[np.int64], n_classes: int) -> tuple[M
 def regression_metrics() -> tuple[Metric, ...]:
     """Return correlation and R2 of predictions (N, D) or (N,), each the mean over outputs.
 
+    An output that is the same for all trials has r = 0; a target that is the same is left out.
     The chance level of R2, 0, is that of predicting the mean of the test targets; less than that
     is common.
     """
@@ -168,8 +169,12 @@ def _correlation(prediction: NDArray[Any], target: NDArray[Any]) -> float:
     if len(x) < 2:
         return math.nan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of outputs that are constant, whose r is NaN
-        return float(torch.nanmean(pearson_corrcoef(x, y)))
+        warnings.simplefilter("ignore")  # of what is constant, whose r is NaN
+        r = pearson_corrcoef(x, y).reshape(-1)
+    constant, silent = (y == y[0]).all(0), (x == x[0]).all(0)
+    # An output that says the same of all trials tells nothing; left out, it would raise the mean.
+    r = torch.where(silent, 0.0, r)
+    return float(torch.nanmean(torch.where(constant, math.nan, r)))
 
 
 def _r2(prediction: NDArray[Any], target: NDArray[Any]) -> float:

@@ -71,7 +71,9 @@ def _by_units(units: NDArray[np.str_], config: TrialSplitConfig) -> Iterator[Let
         listed = ", ".join(names[:5])
         raise ValueError(
             f"{config.folds or 'leave-one-out'} folds by {config.by} need at least "
-            f"{max(needed, config.folds or 0)} units, the trials have {len(names)} ({listed})"
+            f"{max(needed, config.folds or 0)} units, the trials have {len(names)} ({listed}); "
+            "take fewer folds, split by another unit (run, session, stimulus, time), or set "
+            "validation to 0 if two are all there are"
         )
     n_folds = config.folds or len(names)
     if config.folds is not None:
@@ -97,7 +99,7 @@ def _by_time(trials: Trials, config: TrialSplitConfig) -> Iterator[Letters]:
         if len(there) < max(config.folds, 3):
             raise ValueError(
                 f"{config.folds} folds by time need at least {max(config.folds, 3)} trials in "
-                f"every recording; {name} has {len(there)}"
+                f"every recording; {name} has {len(there)}; leave it out or split by another unit"
             )
         orders.append(there[np.argsort(begin[there], kind="stable")])
     for k in range(config.folds):
@@ -134,7 +136,8 @@ def _check_sides(letters: Letters, number: int, config: TrialSplitConfig) -> Non
             n = int((letters == LEFT_OUT).sum())
             raise ValueError(
                 f"fold {number} by {config.by} has no {side} trial; {n} of {len(letters)} overlap "
-                f"with trials of another side or lie nearer than the gap of {config.gap:g} s"
+                f"with trials of another side or lie nearer than the gap of {config.gap:g} s; take "
+                "a shorter window or gap, or split by another unit"
             )
 
 

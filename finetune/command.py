@@ -45,6 +45,7 @@ from .folds import (
     is_finished,
     load_best,
     scores,
+    sides_of,
     solve_fold,
     write_predictions,
     write_run,
@@ -99,11 +100,11 @@ class FinetuneCLI(StageCLI):
         for fold in range(data.n_folds):
             if is_finished(run, fold):
                 continue
-            print(f"fold {fold} of {data.n_folds}", flush=True)
+            print(f"fold {fold} of {data.n_folds}: {sides_of(data, fold)}", flush=True)
             words = ["fit", "--config", str(run / CONFIG_FILE), "--data.fold", str(fold)]
             self._start([*words, "--out", str(fold_path(run, fold))])
         if self.trainer.is_global_zero:
-            print(f"{scores(run)}\nnext: brainfm evaluate {run}", flush=True)
+            print(finished(run, data.control.kind), flush=True)
 
     def _start(self, words: list[str]) -> None:
         """Run one fold here, or, where ranks are started anew for each, in a process of its own."""
@@ -141,7 +142,7 @@ class FinetuneCLI(StageCLI):
         self.datamodule.prepare(self.model.backbone.processing)
         for k in range(self.datamodule.n_folds):
             main([subcommand, "--run", str(run), "--data.fold", str(k)])
-        print(f"{scores(run)}\nnext: brainfm evaluate {run}", flush=True)
+        print(finished(run, self.datamodule.control.kind), flush=True)
 
     def _predict_new(self, out: Path) -> None:
         run = self._settings.get("run")
@@ -209,6 +210,11 @@ def with_settings_of_run(argv: list[str]) -> Iterator[list[str]]:
         file = Path(folder) / CONFIG_FILE
         file.write_text(yaml.safe_dump(kept), encoding="utf-8")
         yield [argv[0], "--config", str(file), *words]
+
+
+def finished(run: Path, control: str) -> str:
+    """Return the scores of a run and what comes next; a null control is judged with its run."""
+    return scores(run) if control != "none" else f"{scores(run)}\nnext: brainfm evaluate {run}"
 
 
 def _value_of(option: str, argv: list[str]) -> str | None:

@@ -20,7 +20,8 @@ from .ctc_decoding import (
     FROM_TRAINING,
     TextDecoder,
     TextDecodingConfig,
-    join,
+    symbols_of,
+    texts_of,
 )
 from .head import Head, known_training, mean_of_trials
 from .pooling import PoolingConfig
@@ -94,7 +95,7 @@ class CTC(Head):
         self._decoder = None
         if self.decoding.language_model == FROM_TRAINING:
             rows = known_training(self, training, "the language model").tolist()
-            self._training_texts = [self._symbols(row) for row in rows]
+            self._training_texts = [symbols_of(targets, row) for row in rows]
 
     def n_outputs(self, targets: Targets) -> int:
         """Return (A + 1) U."""
@@ -136,13 +137,7 @@ class CTC(Head):
     def texts_of(self, rows: Sequence[int] | NDArray[np.int64]) -> list[str]:
         """Return the true texts of rows of the targets."""
         assert self.targets is not None, "build first"
-        return [join(self._symbols(int(row)), self.targets.alphabet) for row in rows]
-
-    def _symbols(self, row: int) -> list[str]:
-        assert self.targets is not None
-        assert self.targets.values is not None
-        codes = self.targets.values[row, : int(self.lengths[row])]
-        return [self.targets.alphabet[code - 1] for code in codes]
+        return texts_of(self.targets, rows)
 
     def _check_frames(self, frames: int, targets: Targets) -> None:
         """Refuse a text that cannot be said in the frames: a symbol twice needs a blank between."""

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from brainfm.ngram import ngram_arpa
 
+from .targets import Targets
+
 BLANK = 0
 FROM_TRAINING = "training"
 SPACE = "|"
@@ -78,6 +80,18 @@ def collapse(path: Sequence[int]) -> list[int]:
 def join(symbols: Sequence[str], alphabet: Sequence[str]) -> str:
     """Return symbols as a text, with spaces between them if some are longer than a character."""
     return ("" if all(len(symbol) == 1 for symbol in alphabet) else " ").join(symbols)
+
+
+def symbols_of(targets: Targets, row: int) -> list[str]:
+    """Return the symbols of the text in a row of targets."""
+    assert targets.values is not None, "texts are decoded but there are none"
+    length = None if targets.lengths is None else int(targets.lengths[row])
+    return [targets.alphabet[code - 1] for code in targets.values[row, :length]]
+
+
+def texts_of(targets: Targets, rows: Sequence[int] | NDArray[np.int64]) -> list[str]:
+    """Return the texts of rows of targets."""
+    return [join(symbols_of(targets, int(row)), targets.alphabet) for row in rows]
 
 
 class TextDecoder:

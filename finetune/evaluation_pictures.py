@@ -7,7 +7,7 @@ import numpy as np
 
 from brainfm.report_style import ORIGINAL, QUIET, TYPE_COLOURS, new_figure
 
-from .verdict import spoken
+from .run_controls import spoken
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainfm.sensors import FloatArray
-from brainfm.trial_splits import TRIAL_SPLIT_FILE, Fold
+from brainfm.trial_splits import Fold
 
+from .control_run import Decode, comparable, cosine, write_control
 from .decoded_run import load_run
 from .head import Kind
-from .predictions import Predictions, fold_path, predictions_path
+from .predictions import Predictions
 from .run_controls import DoesNotApplyError
 from .targets import Targets
 
 N_PARTS = 8
 """Parts of a recording that a trial's place is told by, besides its time."""
 GRID = tuple(10.0**power for power in range(-4, 5))
-SIDES = ("validation", "test")
 
 
 def run_metadata(run: Path, folder: Path) -> Path:
@@ -38,23 +38,20 @@ def run_metadata(run: Path, folder: Path) -> Path:
     from .run_data import load_data
 
     decoded = load_run(run)
-    if decoded.record.kind == "text":
+    record = decoded.record
+    if record.kind == "text":
         raise DoesNotApplyError("texts are not decoded from metadata")
     targets = load_data(run).targets
-    record = decoded.record
     features = metadata_features(record.columns, np.array(record.onsets))
-    for number, fold in enumerate(decoded.split.folds[: record.n_folds]):
-        output = decode_metadata(record.kind, features, targets, fold)
-        fold_path(folder, number).mkdir(parents=True, exist_ok=True)
-        for side in SIDES:
-            theirs = predictions_path(fold_path(run, number), side)
-            if theirs.is_file():
-                found = as_predictions(record.kind, output, targets, Predictions.load(theirs))
-                found.save(predictions_path(fold_path(folder, number), side))
-    manifest = (run / TRIAL_SPLIT_FILE).read_bytes()
-    (folder / TRIAL_SPLIT_FILE).write_bytes(manifest)
-    replace(record, name="metadata", control="metadata").save(folder)
-    return folder
+
+    def fold(number: int) -> Decode:
+        this, known = decoded.split.folds[number], targets
+        if record.kind == "retrieval":
+            known = comparable(targets, this.indices("train"))
+        output = decode_metadata(record.kind, features, known, this)
+        return lambda like: as_predictions(record.kind, output, known, like)
+
+    return write_control(run, folder, "metadata", fold)
 
 
 def metadata_features(
@@ -124,7 +121,7 @@ def as_predictions(
     if kind == "retrieval":
         assert targets.values is not None, "stimuli are retrieved but have no features"
         gallery = targets.values[like.gallery].reshape(len(like.gallery), -1)
-        output = _cosine(output, gallery)
+        output = cosine(output, gallery)
     return replace(like, output=output)
 
 
@@ -170,9 +167,3 @@ def _choosing(fold: Fold) -> NDArray[np.int64]:
     """Return the trials settings are chosen on: validation, or training where there is none."""
     validation = fold.indices("validation")
     return validation if len(validation) else fold.indices("train")
-
-
-def _cosine(queries: FloatArray, gallery: NDArray) -> FloatArray:
-    from sklearn.metrics.pairwise import cosine_similarity
-
-    return np.asarray(cosine_similarity(queries, gallery), dtype=np.float64)

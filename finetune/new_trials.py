@@ -2,6 +2,8 @@
 
 import csv
 import io
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,10 @@ def write_new_predictions(data: DecodingData, run: Path, out: Path) -> Path:
         trials, corpus, nothing, InputControl(), scaling=data.scaling, clamp=data.clamp
     )
     slots = {name: k for k, name in enumerate(decoder.record.subjects, start=1)}
-    reader.subject = np.array([slots.get(name, 0) for name in trials.units("subject").tolist()])
+    subjects = trials.units("subject").tolist()
+    reader.subject = np.array([slots.get(name, 0) for name in subjects])
+    if new := sorted(set(subjects) - set(slots)):
+        print(new_subjects(new, own_maps=decoder.module.subject_config.enabled), file=sys.stderr)
     stream = TrialStream(
         reader,
         np.arange(len(trials), dtype=np.int64),
@@ -73,6 +78,15 @@ def write_new_predictions(data: DecodingData, run: Path, out: Path) -> Path:
     writer.writerows(rows)
     write_text_atomic(out / TABLE, text.getvalue())
     return out / TABLE
+
+
+def new_subjects(names: Sequence[str], *, own_maps: bool) -> str:
+    """Return in words how subjects are decoded that the fold was not trained on."""
+    listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    how = (
+        "by the map for unseen subjects" if own_maps else "as all are: there are no subject layers"
+    )
+    return f"not among the training subjects: {listed}; decoded {how}"
 
 
 def _write_arrays(path: Path, trials: Trials, output: NDArray[Any], decoder: Decoder) -> None:

@@ -57,8 +57,8 @@ class ContrastConfig:
     target_width
         Width of a learned linear map of the contents' features; 0: none.
     standardise
-        Whether features have mean 0 and deviation 1 over the training trials. If not, what all
-        contents share decides the cosine.
+        Whether features have mean 0, at every frame if they have frames, and deviation 1 over the
+        training trials. If not, what all contents share decides the cosine.
     """
 
     loss: Loss = "clip_one_sided"

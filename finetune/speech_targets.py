@@ -26,7 +26,6 @@ from .targets import Targets, TargetSource
 
 SLACK_S = 0.05
 """How much longer than its sound a split unit may be; tables are rounded."""
-ROWS_AT_ONCE = 64
 
 
 class SpeechTargets(TargetSource):
@@ -34,8 +33,9 @@ class SpeechTargets(TargetSource):
 
     The stimulus of a trial says which sound, where in it, and in which split unit
     (:mod:`brainfm.speech_segments`); features are computed on the sound cut at the unit's borders,
-    and are zero beyond them. A segment is known by a hash of its samples: the same sound is one
-    thing to decode, for all subjects.
+    and frames beyond them hold the mean of those within. They are not standardised: only a head
+    knows the training trials, which alone may decide mean and deviation. A segment is known by a
+    hash of its samples: the same sound is one thing to decode, for all subjects.
 
     Parameters
     ----------
@@ -49,9 +49,6 @@ class SpeechTargets(TargetSource):
     delay_s
         How much later the brain is than the sound, in s: the features of a trial begin that much
         before its window (0.15 for MEG in Defossez et al. 2023).
-    standardise
-        Take away the mean of each feature at each frame and divide by its standard deviation over
-        all frames, both of the sounds of all trials; no brain signal has a part in it.
     cache
         Folder that keeps features for other folds and runs; empty: all is held in memory.
     """
@@ -62,7 +59,6 @@ class SpeechTargets(TargetSource):
         features: AudioFeatureConfig | None = None,
         rate: float = 120.0,
         delay_s: float = 0.0,
-        standardise: bool = True,
         cache: str = "",
     ) -> None:
         if not 0 < rate < np.inf:
@@ -70,7 +66,6 @@ class SpeechTargets(TargetSource):
         if not -np.inf < delay_s < np.inf:
             raise ValueError(f"delay_s must be a time in s, got {delay_s}")
         self.audio, self.rate, self.delay_s = tuple(audio), rate, delay_s
-        self.standardise = standardise
         self.folder = Path(cache) if cache else None
         self.features = AudioFeatures(features or AudioFeatureConfig(), FeatureCache(self.folder))
 
@@ -156,27 +151,20 @@ class SpeechTargets(TargetSource):
     ) -> NDArray[Any]:
         shown = [(s.sound, s.at, *sounds.unit(s)) for s in segments]
         key = content_hash(
-            "speech targets 2", self.features.digest, self.rate, self.delay_s, self.standardise,
-            list(window), shown,
-        )  # fmt: skip
+            "speech targets 3", self.features.digest, self.rate, self.delay_s, list(window), shown
+        )
         path = None if self.folder is None else self.folder / f"targets-{key}.npy"
         if path is not None and path.is_file():
             return np.load(path, mmap_mode="c", allow_pickle=False)
         order = sorted(range(len(segments)), key=lambda k: shown[k])
         values: NDArray[Any] | None = None
-        inside: NDArray[np.bool_] | None = None
         temporary = None if path is None else path.with_name(f".{key}.{uuid.uuid4().hex[:12]}.tmp")
         for k in order:
-            one, there = self._of(segments[k], sounds, window)
-            if values is None or inside is None:
-                shape = (len(segments), *one.shape)
-                inside = np.empty(shape[:2], dtype=bool)
-                values = _empty(shape, temporary)
-            values[k], inside[k] = one, there
+            one = self._of(segments[k], sounds, window)
+            if values is None:
+                values = _empty((len(segments), *one.shape), temporary)
+            values[k] = one
         assert values is not None
-        assert inside is not None
-        if self.standardise:
-            _standardise(values, inside)
         if path is None or temporary is None:
             return values
         values.flush()  # type: ignore[attr-defined]
@@ -185,13 +173,17 @@ class SpeechTargets(TargetSource):
 
     def _of(
         self, segment: SpeechSegment, sounds: "_Sounds", window: tuple[float, float]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return features (T', F) of a segment and which frames lie in its unit (T',)."""
+    ) -> NDArray[np.float32]:
+        """Return features (T', F) of a segment."""
         begin, end = sounds.unit(segment)
         values, times = sounds.features(self.features, segment.sound, begin, end)
         at = self._times(segment, window)
-        inside = (at >= begin) & (at < end)
-        return features_at(values, times, at - begin) * inside[:, None], inside
+        found, inside = features_at(values, times, at - begin), (at >= begin) & (at < end)
+        if inside.any():
+            # What is no part of a sound tells nothing new of it: to hold the frame at the border
+            # would make that one decide the similarity of short sounds.
+            found[~inside] = found[inside].mean(0)
+        return found
 
 
 class _Sounds:
@@ -273,24 +265,3 @@ def _empty(shape: tuple[int, ...], path: Path | None) -> NDArray[Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     made: NDArray[Any] = np.lib.format.open_memmap(path, "w+", dtype=np.float32, shape=shape)
     return made
-
-
-def _standardise(values: NDArray[Any], inside: NDArray[np.bool_]) -> None:
-    """Take away the mean of each feature at each frame, and divide by its deviation; in place.
-
-    What all sounds share, that they begin loud at the event and fade, would make some of them
-    resemble every query.
-    """
-    parts = [slice(k, k + ROWS_AT_ONCE) for k in range(0, len(values), ROWS_AT_ONCE)]
-    count = np.maximum(inside.sum(0), 1)[:, None]
-    # Frames outside are zero already.
-    mean = sum(values[p].sum(0, dtype=np.float64) for p in parts) / count
-    total = sum(
-        (((values[p] - mean) * inside[p][..., None]) ** 2).sum((0, 1), dtype=np.float64)
-        for p in parts
-    )
-    size = np.sqrt(total / inside.sum())
-    # A feature that never changes says nothing; rounding must not make it say something.
-    scale = np.where(size > 1e-6 * (1 + np.abs(mean).max(0)), 1 / np.maximum(size, 1e-30), 0.0)
-    for p in parts:
-        values[p] = (values[p] - mean) * scale * inside[p][..., None]

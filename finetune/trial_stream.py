@@ -177,7 +177,8 @@ class TrialStream:
 
     def summary(self) -> str:
         """Return in words what an epoch uses."""
-        return f"{len(self.trials)} trials in {len(self)} batches of all ranks"
+        batches = len(self)
+        return f"{len(self.trials)} trials in {batches} batch{'es' if batches > 1 else ''}"
 
     def state_dict(self) -> dict[str, Any]:
         """Return how many batches have been handed out; the same on all ranks."""

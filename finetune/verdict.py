@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from brainfm.decoding_scores import Score
 
 from .evaluation_scores import Difference
+from .run_controls import spoken
 
 ALPHA = 0.05
 LEAK_ALPHA = 0.01
@@ -105,11 +106,6 @@ def verdict(
         baselines=_baselines_line(baselines),
         warnings=tuple(_warnings(controls)),
     )
-
-
-def spoken(name: str) -> str:
-    """Return the name of a control as a reader knows it."""
-    return name.replace("_", " ")
 
 
 def _baselines_line(baselines: Mapping[str, Compared]) -> str:

@@ -82,6 +82,18 @@ def test_regression_by_hand_and_under_scaling():
     )
 
 
+def test_an_output_that_says_nothing_has_no_correlation():
+    y = np.random.default_rng(0).standard_normal((50, 2))
+    r, _ = regression_metrics()
+    silent = y.copy()
+    silent[:, 1] = y[:, 1].mean()
+    assert r.compute(silent, y) == pytest.approx(0.5)
+    assert r.compute(np.ones_like(y), y) == 0
+    # A target that never changes is no one's fault.
+    assert r.compute(y, silent) == pytest.approx(1)
+    assert math.isnan(r.compute(y[:, 1:], silent[:, 1:]))
+
+
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(ValueError, match="at least 2 classes"):
         classification_metrics(np.zeros(3, np.int64), 1)

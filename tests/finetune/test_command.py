@@ -10,7 +10,9 @@ import time
 import numpy as np
 import pytest
 import yaml
+from brainfm.finetune.command import finished
 from brainfm.finetune.decoder import load_decoder
+from brainfm.finetune.folds import sides_of
 from brainfm.finetune.predictions import Predictions, fold_path, predictions_path
 from brainfm.finetune.run_record import CONFIG_FILE, RunRecord
 
@@ -248,3 +250,14 @@ def test_help_shows_an_example(capsys):
     said = capsys.readouterr().out
     assert "brainfm finetune fit --config mine.yaml --out runs/mine" in said
     assert "fit" in said
+
+
+def test_only_a_real_run_is_sent_on_to_evaluation(runs):
+    run = runs("ridge")
+    assert finished(run, "none").endswith(f"next: brainfm evaluate {run}")
+    assert "next" not in finished(run, "noise")
+
+
+def test_how_many_trials_each_side_has_is_said(prepared_data):
+    # 24 trials of each of 3 people: one trains, one validates, one is tested.
+    assert sides_of(prepared_data(), 0) == "24 train, 24 validation, 24 test trials"

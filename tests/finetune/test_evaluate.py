@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import yaml
+from brainfm.finetune.run_controls import CONTROLS
 
 from brainfm.cli import main
 
@@ -38,7 +39,7 @@ def test_a_report_of_every_kind(make_run, capsys, kind):
 
 def test_controls_stand_beside_the_score(make_run, capsys):
     run = make_run(effect=2.0)
-    for name in ("noise", "shuffled", "shifted", "metadata", "random_backbone"):
+    for name in CONTROLS:
         make_run(f"run/controls/{name}", effect=0.0, seed=1)
     make_run("run/baselines/riemann", effect=2.0, seed=2)
     words = ["--only-finished", "--baselines", "riemann", "csp"]
@@ -74,6 +75,8 @@ def test_what_cannot_be_evaluated_ends_with_one_line(make_run, capsys, tmp_path)
     run = make_run("run")
     assert "--controls: nonsense unknown" in fails(run, "--controls", "nonsense")
     assert "metric must be one of balanced accuracy" in fails(run, *ALONE, "--metric", "x")
+    small = make_run("small", kind="retrieval", contents=8)
+    assert "of a gallery of 8 contents, got 'top-10'" in fails(small, *ALONE, "--metric", "top-10")
     make_run("run/controls/noise", by="session")
     words = ("--controls", "noise", "--baselines", "none", "--only-finished")
     assert "not judged by the same trials" in fails(run, *words)

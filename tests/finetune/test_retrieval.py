@@ -129,10 +129,35 @@ def test_contents_are_standardised_by_training_trials_alone() -> None:
 
 def test_moments_of_features_in_time() -> None:
     x = drawn(3, 4, 2)
-    every = x[[0, 1, 1, 2]].reshape(-1, 2)
+    every = x[[0, 1, 1, 2]]
     mean, deviation = moments(x, torch.tensor([1, 2, 1]))
     assert torch.allclose(mean, every.mean(0), atol=1e-6)
-    assert torch.allclose(deviation, every.std(0, unbiased=False), atol=1e-6)
+    left = (every - every.mean(0)).reshape(-1, 2)
+    assert torch.allclose(deviation, left.square().mean(0).sqrt(), atol=1e-6)
+    # Without frames there is one mean for all.
+    mean, deviation = moments(x[:, 0], torch.tensor([1, 2, 1]))
+    assert torch.allclose(mean, every[:, 0].mean(0), atol=1e-6)
+    assert torch.allclose(deviation, every[:, 0].std(0, unbiased=False), atol=1e-6)
+
+
+@pytest.mark.parametrize("time", ["kept", "flat"])
+def test_a_course_that_all_contents_share_does_not_matter(time) -> None:
+    """Loud at the event and fading: without the mean of each frame it would decide the cosine."""
+    values, course = drawn(6, 4, 2), torch.tensor([100.0, 50.0, 10.0, 0.0])[None, :, None]
+    training, rows = np.arange(4), torch.arange(6)
+    plain, shared = (built(v, time=time, training=training) for v in (values, values + course))
+    assert torch.allclose(plain.gallery(rows), shared.gallery(rows), atol=1e-4)
+
+
+@pytest.mark.parametrize("time", ["kept", "flat"])
+def test_contents_of_the_test_side_decide_no_mean(time) -> None:
+    values, training = drawn(6, 4, 2), np.arange(4)
+    other = values.clone()
+    other[4:] = 1000.0
+    mine, theirs = (built(v, time=time, training=training) for v in (values, other))
+    assert torch.equal(mine.mean, theirs.mean)
+    assert torch.equal(mine.deviation, theirs.deviation)
+    assert torch.allclose(mine.gallery(torch.arange(4)).mean(0), torch.zeros(8), atol=1e-5)
 
 
 def test_what_becomes_of_time() -> None:

@@ -10,6 +10,7 @@ from brainfm.finetune.run_controls import (
     control_settings,
     is_finished,
     make_baselines,
+    make_beside,
     make_controls,
 )
 from brainfm.finetune.run_data import settings_of
@@ -62,7 +63,8 @@ def command(monkeypatch, make_run):
 def test_a_control_is_the_run_with_one_setting_changed(run, command, capsys):
     found = make_controls(run, ("noise", "shuffled", "random_backbone"))
     assert set(found.paths) == set(command) == {"noise", "shuffled", "random_backbone"}
-    assert found.missing == {"shifted": "switched off", "metadata": "switched off"}
+    off = ("shifted", "metadata", "prior_only", "nearest_neighbour")
+    assert found.missing == dict.fromkeys(off, "switched off")
     plain = settings_of(run)
     assert "out" not in plain
     assert "fold" not in plain["data"]
@@ -76,6 +78,28 @@ def test_a_control_is_the_run_with_one_setting_changed(run, command, capsys):
     }
     # The first line on stdout is the verdict's.
     assert capsys.readouterr().out == ""
+
+
+def test_how_many_runs_follow_is_said_first(run, command, capsys):
+    make_controls(run, ("noise",))
+    capsys.readouterr()
+    make_beside(run, ("noise", "shuffled", "shifted"), ("conv_net",), only_finished=True)
+    assert capsys.readouterr().err == ""
+    controls, baselines = make_beside(run, ("noise", "shuffled", "shifted"), ("conv_net",))
+    assert (set(controls.paths), set(baselines.paths)) == (
+        {"noise", "shuffled", "shifted"},
+        {"conv_net"},
+    )
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"3 runs beside {run} follow: shuffled, shifted, conv net (--")
+    said = [line for line in lines if line.endswith(": running")]
+    assert said == [
+        "control shuffled (1 of 3): running",
+        "control shifted (2 of 3): running",
+        "baseline conv net (3 of 3): running",
+    ]
+    make_beside(run, ("noise",), ("conv_net",))
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_finished_is_not_run_again(run, command):
@@ -96,6 +120,14 @@ def test_the_convolutional_net_takes_the_place_of_the_backbone(run, command):
     model = command["conv_net"]["model"]
     assert model["backbone"] == {"class_path": "brainfm.finetune.conv_net.ConvNet"}
     assert model["adaptation"] == {"kind": "full"}
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("spectrum", "moments"), ("flat", "flat")])
+def test_the_convolutional_net_gets_no_pooling_of_waveforms(run, kind, expected):
+    plain = settings_of(run)
+    plain["model"]["head"] = {"class_path": "C", "init_args": {"pooling": {"kind": kind}}}
+    changed = control_settings(plain, "conv_net")
+    assert changed["model"]["head"]["init_args"]["pooling"]["kind"] == expected
 
 
 def test_what_has_no_meaning_or_is_refused_is_said(run, monkeypatch):

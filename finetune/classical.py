@@ -214,6 +214,7 @@ def _fit(
     train, validation = data.indices("train"), data.indices("validation")
     rows, decoder, targets = data.targets.rows, DECODERS[name], data.targets
     if targets.window is not None:
+        assert targets.values is not None
         mean, deviation = recording_moments(targets, rows[train])
         targets = replace(targets, values=(targets.values - mean) / deviation)
     best: tuple[float, Any, Readout] | None = None

@@ -77,6 +77,7 @@ class DecoderRecord:
             "n_rivals": None if targets.rivals is None else targets.rivals.shape[1],
             "alphabet": list(targets.alphabet),
             "units": list(targets.units),
+            "window": None if targets.window is None else list(targets.window),
             "training": torch.as_tensor(self.training),
             "shape": list(self.shape),
         }
@@ -105,6 +106,7 @@ class DecoderRecord:
                 rivals=None if n_rivals is None else np.zeros((0, n_rivals), dtype=np.int64),
                 alphabet=tuple(plain["alphabet"]),
                 units=tuple(plain["units"]),
+                window=None if plain.get("window") is None else tuple(plain["window"]),
             ),
             training=plain["training"].numpy(),
             shape=FeatureShape(*plain["shape"]),

@@ -2,13 +2,18 @@
 
 RUN is the folder of a finished 'brainfm finetune fit'. Controls and baselines that it does not have
 yet are run first, from its settings, in RUN/controls and RUN/baselines; that takes about as long as
-the run itself for each that is trained. The first line says whether the run is above its controls.
-The report and its numbers are written to RUN/evaluation (report.html, evaluation.json).
+the run itself for each that is trained (noise, shuffled, shifted, random_backbone; conv_net takes
+longer with few trials). What is finished is not run again. The first line says whether the run is
+above its controls. The report and its numbers are written to RUN/evaluation (report.html,
+evaluation.json).
 
 Controls: noise (Gaussian noise for the signal), shuffled (targets of training shuffled), shifted
-(signal of another time), metadata (subject, time and position in the session alone),
-random_backbone (the same model, not pretrained). Baselines run by default: band_power, riemann,
-code_histogram, quantile_tokens, conv_net; also csp, cca, evoked.
+(signal of another time), metadata (subject, time and position in the session alone), prior_only
+(what training says of every trial alike), nearest_neighbour (the target of the most correlated
+window of training), random_backbone (the same model, not pretrained). Baselines run by default:
+band_power, riemann, code_histogram, quantile_tokens, conv_net; also csp, cca, evoked. Of BOLD:
+mean, response_power (band power through the haemodynamic response), lagged_power (at every lag),
+alpha_theta.
 
 With several runs they are compared with each other instead, pair by pair on the same trials; the
 comparison goes to the folder --out.
@@ -139,18 +144,21 @@ def write_evaluation(
     from .evaluation_numbers import as_numbers, evaluate_run, refuse_leaks
     from .evaluation_page import write_page
     from .evaluation_scores import json_value
-    from .run_controls import BASELINES, CONTROLS, chosen, make_baselines, make_controls
+    from .run_controls import (
+        BASELINES,
+        CONTROLS,
+        SERIES_BASELINES,
+        chosen,
+        make_beside,
+    )
     from .sensor_maps import add_sensor_maps
 
-    names = chosen(controls, CONTROLS, "controls"), chosen(baselines, BASELINES, "baselines")
-    refuse_leaks(load_run(path))  # before hours of controls
-    found = evaluate_run(
-        path,
-        make_controls(path, names[0], only_finished=only_finished),
-        make_baselines(path, names[1], only_finished=only_finished),
-        cfg,
-        metric=metric,
-    )
+    judged = load_run(path)
+    refuse_leaks(judged)  # before hours of controls
+    usual = SERIES_BASELINES if judged.record.series else BASELINES
+    names = chosen(controls, CONTROLS, "controls"), chosen(baselines, usual, "baselines")
+    beside = make_beside(path, *names, only_finished=only_finished)
+    found = evaluate_run(path, *beside, cfg, metric=metric)
     numbers = as_numbers(found)
     page = Page()
     if occlusion_trials:
@@ -172,7 +180,7 @@ def print_summary(numbers: dict[str, Any]) -> None:
     from rich.table import Table
 
     from .evaluation_page import interval, number
-    from .verdict import spoken
+    from .run_controls import spoken
 
     print(numbers["verdict"])
     for line in (*(f"warning: {w}" for w in numbers["warnings"]), numbers["baselines_line"]):

@@ -191,10 +191,12 @@ def per_output(run: DecodedRun, cfg: ScoringConfig) -> list[dict[str, Any]]:
         .reshape(len(run.trial), -1)
         for name in ("output", "truth")
     )
+    # The level of a recording of a slow series says nothing of how its volumes differ.
+    part = run.shuffled_within if run.record.series else run.fold
     cells = [
-        (who, np.flatnonzero((run.subjects == who) & (run.fold == k)))
+        (who, np.flatnonzero((run.subjects == who) & (part == k)))
         for who in np.unique(run.subjects)
-        for k in np.unique(run.fold[run.subjects == who])
+        for k in np.unique(part[run.subjects == who])
     ]
     by_subject: dict[str, list[FloatArray]] = {}
     for who, members in cells:

@@ -19,6 +19,7 @@ from .evaluation_scores import (
 )
 from .measures import Measure, choose_main, measures_of
 from .run_controls import Beside
+from .series_nulls import series_details
 from .verdict import Compared, Verdict, verdict
 
 FORMAT = 1
@@ -165,6 +166,8 @@ def details_of(run: DecodedRun, cfg: ScoringConfig) -> dict[str, Any]:
         return retrieval_details(run, cfg)
     if kind == "classes":
         return class_details(run, cfg)
+    if run.record.series:
+        return series_details(run, cfg)
     if kind == "values":
         return {"outputs": per_output(run, cfg)}
     output, truth = (

@@ -16,7 +16,7 @@ from .evaluation_pictures import (
     outputs_figure,
     subjects_figure,
 )
-from .verdict import spoken
+from .run_controls import spoken
 
 Numbers = Mapping[str, Any]
 MAX_LINES = 40
@@ -113,6 +113,8 @@ def add_details(page: Page, numbers: Numbers, ids: Sequence[str]) -> None:
         page.add("Retrieval", "Best and worst", examples_table(details["examples"]))
     if details.get("outputs"):
         page.add("Outputs", "Correlation of each output", outputs_figure(details["outputs"]))
+    if details.get("nulls"):
+        page.add("Outputs", "Regions and nulls", series_table(details))
     if details.get("texts"):
         rows = [(one["truth"], one["decoded"]) for one in details["texts"]]
         page.add("Texts", "Some of the texts", html_table(("true", "decoded"), rows))
@@ -154,7 +156,8 @@ def score_table(scores: Sequence[Numbers]) -> str:
     permutations = max(one["n_permutations"] for one in scores)
     note = (
         f"<p>Values are means over subjects. p: one-sided, of {permutations} permutations of the "
-        "targets within recording and fold; their mean is in the column 'shuffled'.</p>"
+        "targets within recording and fold, unless the note says otherwise; their mean is in the "
+        "column 'shuffled'.</p>"
     )
     return note + html_table(header, rows)
 
@@ -219,6 +222,25 @@ def examples_table(examples: Sequence[Numbers]) -> str:
         for one in examples
     ]
     return html_table(("", "trial", "true content", "rank", "first of the gallery"), rows)
+
+
+def series_table(details: Numbers) -> str:
+    """Return r of every region with p and q, and the nulls of the whole, as HTML."""
+    regions = [
+        (one["name"], number(one["r"]["value"]), number(one["p"], 4), number(one["q"], 4))
+        for one in details["outputs"]
+    ]
+    nulls = [
+        (one["name"], number(one["mean"]), number(one["p95"]), str(one["n"]), number(one["p"], 4))
+        for one in details["nulls"]
+    ]
+    note = (
+        "<p>Truth turned within recording and fold by at least 30 s, with random phases, or of "
+        "another subject; r of the run's predictions with it. q: false discovery rate over "
+        "regions.</p>"
+    )
+    header = ("in the place of the truth", "mean r", "95th percentile", "draws", "p of the run")
+    return note + html_table(header, nulls) + html_table(("region", "r", "p", "q"), regions)
 
 
 def data_table(numbers: Numbers) -> str:

@@ -16,6 +16,7 @@ from brainfm.sensors import FloatArray
 
 from .decoded_run import DecodedRun
 from .measures import Measure
+from .series_measures import with_shift_test
 
 N_FLIPS = 10_000
 """Random signs of a sign-flip test; fewer units than 14 have all."""
@@ -53,18 +54,10 @@ def score_measure(run: DecodedRun, measure: Measure, cfg: ScoringConfig) -> Scor
     """Return the score of one measure.
 
     Targets are shuffled within recording and fold; the interval is over subjects, or over blocks
-    where there are fewer than three.
+    where there are fewer than three. Of a slow series the truth is turned instead of shuffled.
     """
     block_name, blocks = run.blocks
     given = (measure.metric, measure.prediction, measure.target)
-    tested = score(
-        *given,
-        subjects=run.subjects,
-        blocks=run.shuffled_within,
-        generator=cfg.generator(),
-        n_permutations=cfg.n_permutations,
-        n_resamples=0,
-    )
     spread = score(
         *given,
         subjects=run.subjects,
@@ -73,6 +66,16 @@ def score_measure(run: DecodedRun, measure: Measure, cfg: ScoringConfig) -> Scor
         generator=cfg.generator(),
         n_permutations=0,
         n_resamples=cfg.n_resamples,
+    )
+    if run.record.series:
+        return with_shift_test(spread, run, measure.metric, cfg.generator())
+    tested = score(
+        *given,
+        subjects=run.subjects,
+        blocks=run.shuffled_within,
+        generator=cfg.generator(),
+        n_permutations=cfg.n_permutations,
+        n_resamples=0,
     )
     notes = dict.fromkeys(note for note in (tested.note, spread.note) if note)
     return replace(

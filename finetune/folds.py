@@ -64,6 +64,7 @@ def write_run(
         ids=tuple(targets.ids.tolist()),
         alphabet=targets.alphabet,
         units=targets.units,
+        series=targets.window is not None,
         n_folds=data.n_folds,
         columns=data.columns,
         onsets=tuple(trial.onset for trial in data.trials.rows),
@@ -151,6 +152,16 @@ def write_predictions(
     for side in sides:
         if len(data.indices(side)):
             predict_side(module, data, side).save(predictions_path(folder, side))
+
+
+def sides_of(data: DecodingData, fold: int) -> str:
+    """Return how many trials each side of a fold has, and how many are on none."""
+    sides = data.split.folds[fold]
+    counts = {side: len(sides.indices(side)) for side in ("train", "validation", "test")}
+    said = ", ".join(f"{count} {side}" for side, count in counts.items())
+    left = len(sides.sides) - sum(counts.values())
+    more = f"; {left} on no side, too near in time to another's" if left else ""
+    return f"{said} trials{more}"
 
 
 def scores(run: Path) -> str:

@@ -2,7 +2,8 @@
 
 Measures that compare trials with each other (area under the curve, correlation) are taken within
 folds and averaged: each fold has a decoder of its own, whose outputs have a scale of their own.
-All others are taken over the trials of all folds.
+Measures of slow series (BOLD) are taken within recordings and folds (:mod:`~.series_measures`). All
+others are taken over the trials of all folds.
 
 Shapes: N trials, K classes, O outputs, U texts.
 """
@@ -22,6 +23,7 @@ from brainfm.decoding_metrics import (
 
 from .decoded_run import DecodedRun
 from .retrieval_measures import class_retrieval_measures, retrieval_measures
+from .series_measures import Series, series_metrics
 from .text_measures import text_measures
 
 BY_FOLD = ("macro AUC", "r", "R2")
@@ -77,7 +79,9 @@ def choose_main(measures: list[Measure], name: str | None) -> list[Measure]:
         return measures
     names = [measure.metric.name for measure in measures]
     if name not in names:
-        raise ValueError(f"metric must be one of {', '.join(names)}, got {name!r}")
+        size = measures[0].gallery_size
+        of = "" if size is None else f" of a gallery of {size[0]} contents"
+        raise ValueError(f"metric must be one of {', '.join(names)}{of}, got {name!r}")
     return sorted(measures, key=lambda measure: measure.metric.name != name)
 
 
@@ -98,6 +102,16 @@ def _classes(run: DecodedRun) -> list[Measure]:
 
 
 def _values(run: DecodedRun) -> list[Measure]:
+    if run.record.series:
+        series = Series.of(run)
+        return [
+            Measure(
+                metric=replace(metric, compute=averaged_over_folds(metric.compute)),
+                prediction=series.with_part,
+                target=series.truth,
+            )
+            for metric in series_metrics(series.truth.shape[1])
+        ]
     output, truth = (
         run.pooled([getattr(fold, name) for fold in run.folds]).astype(np.float64)
         for name in ("output", "truth")

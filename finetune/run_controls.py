@@ -25,10 +25,15 @@ ASKED_FILE = "asked.yaml"
 """The settings a control was asked for with."""
 
 SHIFTED_KINDS = ("noise", "shuffled", "shifted")
-CONTROLS = (*SHIFTED_KINDS, "metadata", "random_backbone")
+UNTRAINED = ("metadata", "prior_only", "nearest_neighbour")
+CONTROLS = (*SHIFTED_KINDS, *UNTRAINED, "random_backbone")
 BASELINES = ("band_power", "riemann", "code_histogram", "quantile_tokens", "conv_net")
 """Those run by default; others that :mod:`.classical` knows can be named."""
+SERIES_BASELINES = ("mean", "response_power", "lagged_power", "alpha_theta")
+"""Those run by default where volumes of a slow series are decoded."""
 
+OF_WAVEFORMS = ("spectrum", "bands", "course")
+"""Poolings that belong to the encoder's sources."""
 CONV_NET = "brainfm.finetune.conv_net.ConvNet"
 PRETRAINED = "Pretrained"
 
@@ -88,28 +93,75 @@ def is_finished(run: Path) -> bool:
     return all(path.is_file() for path in tests)
 
 
-def make_controls(run: Path, names: Sequence[str], *, only_finished: bool = False) -> Beside:
-    """Run the controls that are not finished yet.
+def make_beside(
+    run: Path, controls: Sequence[str], baselines: Sequence[str], *, only_finished: bool = False
+) -> tuple[Beside, Beside]:
+    """Run the controls and baselines that are not finished yet, and say how many those are.
 
     Parameters
     ----------
     run
         A finished run.
-    names
+    controls
         Of :data:`CONTROLS`.
+    baselines
+        Of :data:`BASELINES`, or others that :mod:`.classical` knows.
     only_finished
         Start nothing.
+
+    Returns
+    -------
+    tuple
+        The controls, the baselines.
+    """
+    pending = (
+        *_pending(run, CONTROLS_FOLDER, controls),
+        *_pending(run, BASELINES_FOLDER, baselines),
+    )
+    if pending and not only_finished:
+        listed = ", ".join(spoken(path.name) for path in pending)
+        print(
+            f"{len(pending)} runs beside {run} follow: {listed} (--controls and --baselines choose "
+            "others)",
+            file=sys.stderr,
+            flush=True,
+        )
+    return (
+        make_controls(run, controls, only_finished=only_finished, pending=pending),
+        make_baselines(run, baselines, only_finished=only_finished, pending=pending),
+    )
+
+
+def make_controls(
+    run: Path, names: Sequence[str], *, only_finished: bool = False, pending: Sequence[Path] = ()
+) -> Beside:
+    """Run the controls that are not finished yet; see :func:`make_beside`.
+
+    ``pending`` are the folders of all runs to come, by which they are numbered.
     """
     makers = {name: _maker_of_control(name) for name in names}
-    found = _make(run, CONTROLS_FOLDER, makers, only_finished)
+    pending = pending or _pending(run, CONTROLS_FOLDER, names)
+    found = _make(run, CONTROLS_FOLDER, makers, only_finished, pending)
     off = {name: "switched off" for name in CONTROLS if name not in names}
     return replace(found, missing={**found.missing, **off})
 
 
-def make_baselines(run: Path, names: Sequence[str], *, only_finished: bool = False) -> Beside:
+def make_baselines(
+    run: Path, names: Sequence[str], *, only_finished: bool = False, pending: Sequence[Path] = ()
+) -> Beside:
     """Run the baselines that are not finished yet; as :func:`make_controls`."""
     makers = {name: _maker_of_baseline(name) for name in names}
-    return _make(run, BASELINES_FOLDER, makers, only_finished)
+    pending = pending or _pending(run, BASELINES_FOLDER, names)
+    return _make(run, BASELINES_FOLDER, makers, only_finished, pending)
+
+
+def spoken(name: str) -> str:
+    """Return the name of a control or baseline as a reader knows it."""
+    return name.replace("_", " ")
+
+
+def _pending(run: Path, where: str, names: Sequence[str]) -> tuple[Path, ...]:
+    return tuple(run / where / name for name in names if not is_finished(run / where / name))
 
 
 def control_settings(settings: Settings, name: str) -> Settings:
@@ -135,21 +187,28 @@ def control_settings(settings: Settings, name: str) -> Settings:
         if str(backbone["class_path"]).endswith("ConvNet"):
             raise DoesNotApplyError("the run is that net")
         changed["model"]["backbone"] = {"class_path": CONV_NET}
+        arguments = (changed["model"].get("head") or {}).get("init_args") or {}
+        if (arguments.get("pooling") or {}).get("kind") in OF_WAVEFORMS:
+            # The net's features are no waveforms.
+            arguments["pooling"] = {"kind": "moments"}
         changed["model"]["adaptation"] = {"kind": "full"}
         return changed
     raise ValueError(f"{name} is made by no change of settings")
 
 
 def _maker_of_control(name: str) -> Callable[[Path, Path], None]:
-    if name == "metadata":
+    if name not in UNTRAINED:
+        return lambda run, folder: _train(run, folder, name)
 
-        def metadata(run: Path, folder: Path) -> None:
-            from .metadata_control import run_metadata
+    def untrained(run: Path, folder: Path) -> None:
+        from .metadata_control import run_metadata
+        from .neighbour_control import run_neighbour
+        from .prior_control import run_prior
 
-            run_metadata(run, folder)
+        make = dict(zip(UNTRAINED, (run_metadata, run_prior, run_neighbour), strict=True))[name]
+        make(run, folder)
 
-        return metadata
-    return lambda run, folder: _train(run, folder, name)
+    return untrained
 
 
 def _maker_of_baseline(name: str) -> Callable[[Path, Path], None]:
@@ -187,6 +246,7 @@ def _make(
     where: str,
     makers: Mapping[str, Callable[[Path, Path], None]],
     only_finished: bool,
+    pending: Sequence[Path],
 ) -> Beside:
     paths: dict[str, Path] = {}
     missing: dict[str, str] = {}
@@ -197,7 +257,9 @@ def _make(
             if only_finished:
                 missing[name] = "not run"
                 continue
-            print(f"{name}: running", file=sys.stderr, flush=True)
+            place = f"{pending.index(folder) + 1} of {len(pending)}"
+            kind = where.removesuffix("s")
+            print(f"{kind} {spoken(name)} ({place}): running", file=sys.stderr, flush=True)
             try:
                 # What a control says of itself is no result of this command.
                 with redirect_stdout(sys.stderr):
@@ -206,7 +268,7 @@ def _make(
                 # A refusal in words: said in the verdict, not passed over.
                 why = " ".join(str(error).split())
                 (inapplicable if isinstance(error, DoesNotApplyError) else missing)[name] = why
-                print(f"{name}: left out: {why}", file=sys.stderr, flush=True)
+                print(f"{kind} {spoken(name)}: left out: {why}", file=sys.stderr, flush=True)
                 continue
         paths[name] = folder
     return Beside(paths=paths, missing=missing, inapplicable=inapplicable)

@@ -36,6 +36,9 @@ class RunRecord:
         (M,) names of what is decoded.
     alphabet, units
         As in :class:`~.targets.Targets`.
+    series
+        Whether values are those of a slow series, volume after volume, so that trials are no
+        independent draws.
     n_folds
         Folds that belong to the run.
     columns
@@ -60,6 +63,7 @@ class RunRecord:
     ids: tuple[str, ...]
     alphabet: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    series: bool = False
     n_folds: int
     columns: dict[str, tuple[str, ...]]
     onsets: tuple[float, ...]

@@ -36,6 +36,10 @@ class Targets:
         What each symbol stands for, from symbol 1 (0 is the blank of CTC); empty unless texts.
     units
         Names of the outputs, for regression; empty where they have none.
+    window
+        Where values are those of a slow series, volume after volume (BOLD): begin and end of what
+        a trial sees, seconds from its volume. Trials are no independent draws then, and are judged
+        within recordings. None: no series.
     """
 
     ids: NDArray[np.str_]
@@ -45,6 +49,7 @@ class Targets:
     rivals: NDArray[np.int64] | None = None
     alphabet: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if len(self.rows) and not 0 <= self.rows.min() <= self.rows.max() < len(self.ids):

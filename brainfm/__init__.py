@@ -3,13 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Encoder", "__version__", "from_pretrained", "import_brainomni"]
+__all__ = ["BrainFeatures", "Encoder", "__version__", "from_pretrained", "import_brainomni"]
 
 if TYPE_CHECKING:
+    from brainfm.brain_features import BrainFeatures
     from brainfm.brainomni_import import import_brainomni
     from brainfm.encoder import Encoder, from_pretrained
 
 _HOMES = {
+    "BrainFeatures": "brainfm.brain_features",
     "Encoder": "brainfm.encoder",
     "from_pretrained": "brainfm.encoder",
     "import_brainomni": "brainfm.brainomni_import",

@@ -53,6 +53,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "encode": Command(
             module="brainfm.encode", summary="checkpoint + recording -> features (HDF5)"
         ),
+        "stream": Command(
+            module="brainfm.stream_command",
+            summary="checkpoint + running recording (LSL, file) -> codes, features, decisions",
+        ),
         "finetune": Command(
             module="brainfm.finetune.command",
             summary="decode (stage 3): a head on a checkpoint, fold by fold",

@@ -18,6 +18,7 @@ from brainfm.checkpoints import BrainModel, load_checkpoint, save_checkpoint
 from brainfm.code_times import context_frames, frame_times, n_frames
 from brainfm.hub import find_checkpoint, push_checkpoint
 from brainfm.input_contract import contracted_positions, contracted_windows
+from brainfm.masked_model import MaskedBrainModel
 from brainfm.processing import Processed, process
 from brainfm.recordings import (
     ReadOptions,
@@ -175,12 +176,7 @@ class Encoder(nn.Module):
         self, processed: Standardised, *, layer: Layer = -2
     ) -> Iterator[tuple[Features, NDArray[np.uint16]]]:
         """Yield features and codes of a processed recording, a block per stretch of context."""
-        masked = self.model.masked_model
-        if masked is None:
-            raise ValueError(
-                "this checkpoint holds a tokenizer only, which gives codes (tokenize) and no "
-                "features; export a pretraining run to get features"
-            )
+        masked = self.check_features()
         cfg = self.model.tokenizer.cfg
         context = context_frames(self.model.record.training, cfg.frames_per_window)
         begin, total = 0, n_frames(processed.n_times, cfg)
@@ -192,10 +188,9 @@ class Encoder(nn.Module):
                 inputs = torch.from_numpy(codes.astype(np.int64)).to(self.device)
                 values = masked.features(rearrange(inputs, "p n q -> 1 n p q"), layer)
                 features = rearrange(values, "1 n p d -> p n d").float().cpu().numpy()
-                end = min(begin + len(codes), total)
-                kept = slice(0, end - begin)
-                yield Features(features[kept], frame_times(begin, end, cfg)), codes[kept]
-                begin = end
+                times = frame_times(begin, min(begin + len(codes), total), cfg)
+                yield Features(features[: len(times)], times), codes[: len(times)]
+                begin += len(times)
 
     def process(self, recording: Recording) -> Processed:
         """Prepare a recording as the model's training data was."""
@@ -224,10 +219,16 @@ class Encoder(nn.Module):
     def _encode(self, recording: Recording, layer: Layer) -> Features:
         processed = self.process(recording)
         blocks = [block for block, _ in self.feature_blocks(processed, layer=layer)]
-        return Features(
-            np.concatenate([block.values for block in blocks]),
-            np.concatenate([block.times for block in blocks]),
-        )
+        return Features(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+
+    def check_features(self) -> MaskedBrainModel:
+        """Return the masked model; raise ValueError if the checkpoint has none."""
+        if self.model.masked_model is None:
+            raise ValueError(
+                "this checkpoint holds a tokenizer only, which gives codes (tokenize) and no "
+                "features; export a pretraining run to get features"
+            )
+        return self.model.masked_model
 
     def check_types(self, sensors: SensorArray) -> None:
         """Raise ValueError if there is no sensor, or one of a type that the model does not take."""
@@ -296,5 +297,4 @@ def recordings_of(data: Any, options: ReadOptions | None = None) -> tuple[list[R
 
 def _each(data: Any, options: ReadOptions | None, function: Any) -> Any:
     recordings, are_epochs = recordings_of(data, options)
-    results = [function(recording) for recording in recordings]
-    return results if are_epochs else results[0]
+    return [function(r) for r in recordings] if are_epochs else function(recordings[0])

@@ -134,3 +134,66 @@ def test_a_mixture_of_layers(checkpoint, tmp_path, capsys):
     assert "layer must lie in [-3, 2]" in capsys.readouterr().err
     assert main([*words, "--layer", "mixtures"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_several_files_become_a_folder_and_a_second_run_continues(checkpoint, tmp_path, capsys):
+    for path in sample_paths()[:2]:
+        (tmp_path / "in" / path.stem).mkdir(parents=True)
+        (tmp_path / "in" / path.stem / path.name).write_bytes(path.read_bytes())
+    broken = tmp_path / "in" / "broken.edf"
+    broken.write_bytes(b"0       " + b"\0" * 100)
+    out = tmp_path / "out"
+    words = ["encode", str(checkpoint), str(tmp_path / "in" / "**" / "*.*"), "--out", str(out)]
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert "2 of 3 recordings" in said.out
+    assert len([line for line in said.err.splitlines() if "broken.edf" in line]) == 1
+    written = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
+    assert len(written) == 2
+    broken.unlink()
+    assert main(words) == 0
+    assert "2 of 2 recordings" in (text := capsys.readouterr().out)
+    assert "2 of them from before" in text
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.h5")} == written
+    assert main([*words, "--pool", "sources"]) == 0
+    assert "before" not in capsys.readouterr().out
+    encoder = Encoder.from_pretrained(checkpoint)
+    for path in sample_paths()[:2]:
+        (made,) = out.glob(f"*{path.stem}*")
+        with h5py.File(made) as file:
+            expected = encoder.encode(path).values
+            np.testing.assert_allclose(file["values"], expected.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_processes_write_what_one_does(checkpoint, tmp_path):
+    names = [str(path) for path in sample_paths()[:3]]
+    for n_jobs in (1, 2):
+        words = ["encode", str(checkpoint), *names, "--out", str(tmp_path / str(n_jobs))]
+        assert main([*words, "--n-jobs", str(n_jobs)]) == 0
+    found = sorted((tmp_path / "1").glob("*.h5"))
+    assert len(found) == 3
+    for path in found:
+        with h5py.File(path) as one, h5py.File(tmp_path / "2" / path.name) as two:
+            assert np.array_equal(one["codes"], two["codes"])
+            np.testing.assert_allclose(one["values"], two["values"], atol=1e-5)
+
+
+def test_codes_of_a_tokenizer_alone(tiny_model, tmp_path, capsys):
+    alone = save_checkpoint(tiny_model(masked=None), tmp_path / "tokenizer")
+    muse, out = next(p for p in sample_paths() if p.name == "muse.edf"), tmp_path / "codes.h5"
+    words = ["encode", str(alone), str(muse), "--out", str(out)]
+    assert main([*words, "--what", "codes"]) == 0
+    expected = Encoder.from_pretrained(alone).tokenize(muse)
+    with h5py.File(out) as file:
+        assert sorted(file) == ["codes", "times"]
+        assert np.array_equal(file["codes"], expected.values)
+        assert np.array_equal(file["times"], expected.times)
+    assert main(words) == 1
+    assert "tokenizer only" in capsys.readouterr().err
+
+
+def test_a_file_name_for_a_folder_is_refused(checkpoint, tmp_path, capsys):
+    names = [str(path) for path in sample_paths()[:2]]
+    assert main(["encode", str(checkpoint), *names, "--out", str(tmp_path / "x.h5")]) == 1
+    assert "--out must be a folder" in capsys.readouterr().err

@@ -1,0 +1,292 @@
+"""Codes, features and decisions of a recording that is still going on.
+
+Blocks of samples go in; what they complete comes out, with the time at which it was recorded.
+Latency and memory are bounded, for days. What happens to the signal (gaps, repeated samples,
+channels that fall silent, a device that is connected anew) is mended where it can be and always
+reported.
+
+The codes are those of the finished recording with the same causal preparation
+(:class:`brainfm.stream_segment.CausallyPrepared`), however it was cut into blocks. They are not
+those of :meth:`Encoder.tokenize`, whose filters look 17 s ahead and whose scale is that of all of
+the recording.
+
+Shapes: C sensors, T samples, P latent frames, N sources, Q quantizers, D width.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainfm.causal_signal import Calibration, calibrate
+from brainfm.code_times import frame_times, seconds_per_frame
+from brainfm.encoder import Encoder, Features, Layer
+from brainfm.features_together import joined
+from brainfm.recordings import recording_from_array
+from brainfm.sensors import SensorArray
+from brainfm.silent_channels import SilentChannels
+from brainfm.stream_clock import ClockConfig, StreamClock
+from brainfm.stream_messages import Block, StreamEvent, StreamOutput
+from brainfm.stream_segment import Completed, StreamSegment
+
+__all__ = ["Block", "BrainStream", "StreamConfig", "StreamEvent", "StreamOutput", "StreamReport"]
+
+FloatArray = NDArray[np.float64]
+Head = Callable[[Features], Any]
+"""From the features of the last seconds to a decision."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """How a stream is encoded.
+
+    Parameters
+    ----------
+    calibration_s
+        Where no calibration is given: the first seconds judge channels and scale, and are encoded
+        once they are there.
+    layer
+        Of the masked model; None for codes alone.
+    step
+        Frames between two calls of the masked model: latency against work; None: a window of the
+        tokenizer.
+    decision_s
+        Seconds of features that the head sees.
+    bridge_s
+        Gaps up to this long are bridged: the signal holds its value. After longer ones filters and
+        context begin anew.
+    silent_s
+        A channel without change for this long is reported.
+    clock
+        Of the time stamps.
+    """
+
+    calibration_s: float = 20.0
+    layer: Layer | None = -2
+    step: int | None = None
+    decision_s: float = 2.0
+    bridge_s: float = 1.0
+    silent_s: float = 1.0
+    clock: ClockConfig = field(default_factory=ClockConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("calibration_s", "decision_s", "silent_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0 s, got {getattr(self, name)}")
+        if not self.bridge_s >= 0:
+            raise ValueError(f"bridge_s must be at least 0 s, got {self.bridge_s}")
+
+
+@dataclass(kw_only=True)
+class StreamReport:
+    """Totals: samples that came, were lost (of these bridged) and came twice; and happenings."""
+
+    n_samples: int = 0
+    n_lost: int = 0
+    n_bridged: int = 0
+    n_repeated: int = 0
+    n_restarts: int = 0
+    n_reconnects: int = 0
+    n_frames: int = 0
+    drift_ppm: float = 0.0
+
+
+class BrainStream:
+    """One recording, block by block.
+
+    Parameters
+    ----------
+    encoder
+        The model; one with a causal tokenizer answers frame by frame, others window by window.
+    sensors
+        The C sensors whose samples arrive.
+    sfreq
+        Their nominal rate, Hz.
+    cfg
+        Settings.
+    calibration
+        Of an earlier recording with these sensors (:func:`brainfm.causal_signal.calibrate`).
+    head
+        What makes decisions.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        sensors: SensorArray,
+        sfreq: float,
+        cfg: StreamConfig | None = None,
+        *,
+        calibration: Calibration | None = None,
+        head: Head | None = None,
+    ) -> None:
+        self.encoder, self.sensors, self.sfreq = encoder, sensors, float(sfreq)
+        self.cfg, self.head = cfg or StreamConfig(), head
+        if head is not None and self.cfg.layer is None:
+            raise ValueError("layer must be given where there is a head, which needs features")
+        encoder.check_types(sensors)
+        if calibration is not None and (
+            calibration.sensors.names != sensors.names or calibration.sfreq != self.sfreq
+        ):
+            raise ValueError("calibration belongs to other channels or another rate")
+        self.calibration = calibration
+        self.report = StreamReport()
+        self.segment = 0
+        self._clock = StreamClock(self.sfreq, self.cfg.clock)
+        self._silent = SilentChannels(sensors.names, self.cfg.silent_s * self.sfreq)
+        self._events: list[StreamEvent] = []
+        self._waiting: list[FloatArray] = []  # until there is a calibration
+        self._open: StreamSegment | None = None
+        self._recent: Features | None = None
+
+    def run(self, blocks: Iterable[Block]) -> Iterator[StreamOutput]:
+        """Yield what the blocks complete, and what their end does."""
+        for block in blocks:
+            yield from self.push(block)
+        yield from self.finish()
+
+    def push(self, block: Block) -> list[StreamOutput]:
+        """Take a block; return what it completes, none where nothing is to be said."""
+        values = np.asarray(block.values, np.float64)
+        if values.ndim != 2 or len(values) != len(self.sensors):
+            raise ValueError(f"expected (C, T) with C = {len(self.sensors)}, got {values.shape}")
+        if block.reconnected:
+            self.report.n_reconnects += 1
+            self._tell("reconnected", "the source was lost and is back")
+        if values.shape[1] == 0:
+            return []
+        found: list[StreamOutput] = []
+        lost = self._clock.place(block.time)
+        self.report.n_samples += values.shape[1]
+        if -lost > self.cfg.bridge_s * self.sfreq:
+            found = self._new_clock(-lost, block.time)
+        elif lost < 0:
+            values = self._without_repeated(-lost, values)
+        self._clock.advance(values.shape[1])
+        if lost > 0:
+            found, values = self._after_gap(lost, values)
+        self.report.drift_ppm = self._clock.drift_ppm
+        for text in self._silent.push(values):
+            self._tell("channel", text)
+        return found + self._encode(values)
+
+    def finish(self) -> list[StreamOutput]:
+        """Return what is left, the last frame filled up with zeros; nothing should follow."""
+        found = self._calibrate() if self._waiting else []
+        return found + self._close(behind=0)
+
+    def _after_gap(self, lost: int, values: FloatArray) -> tuple[list[StreamOutput], FloatArray]:
+        """Bridge a short gap before the block; end the segment before a long one."""
+        self.report.n_lost += lost
+        text = f"{lost} samples ({lost / self.sfreq:.3g} s) are missing"
+        behind = values.shape[1]
+        if lost <= self.cfg.bridge_s * self.sfreq:
+            self.report.n_bridged += lost
+            self._tell("gap", f"{text}: bridged", back=behind)
+            gap = np.full((len(values), lost), np.nan)
+            return [], np.concatenate([gap, values], axis=1)
+        waiting = sum(part.shape[1] for part in self._waiting)
+        if waiting:
+            self.report.n_lost += waiting
+            text += f", with the {waiting} before them that were to calibrate"
+            self._waiting = []
+        self._tell("gap", f"{text}: filters and context begin anew", back=behind)
+        return self._begin_anew(behind=behind + lost), values
+
+    def _new_clock(self, back: int, time: float | None) -> list[StreamOutput]:
+        """Begin anew where time stamps go back by more than any block repeats."""
+        text = f"time stamps went back by {back / self.sfreq:.3g} s: all begins anew"
+        self._tell("clock", text)
+        found = self._begin_anew(behind=0)
+        self._clock = StreamClock(self.sfreq, self.cfg.clock)
+        self._clock.place(time)
+        return found
+
+    def _begin_anew(self, *, behind: int) -> list[StreamOutput]:
+        found = self._close(behind=behind)
+        self.segment += 1
+        self.report.n_restarts += 1
+        return found
+
+    def _without_repeated(self, repeated: int, values: FloatArray) -> FloatArray:
+        """Drop samples that came before."""
+        dropped = min(repeated, values.shape[1])
+        self.report.n_repeated += dropped
+        self._tell("repeated", f"{dropped} samples came a second time: dropped")
+        return values[:, dropped:]
+
+    def _encode(self, values: FloatArray) -> list[StreamOutput]:
+        if self.calibration is None:
+            self._waiting.append(values)
+            n = sum(part.shape[1] for part in self._waiting)
+            return self._calibrate() if n >= self.cfg.calibration_s * self.sfreq else self._said()
+        if self._open is None:
+            self._open = StreamSegment(
+                self.encoder, self.calibration, layer=self.cfg.layer, step=self.cfg.step
+            )
+        return self._outputs(self._open, self._open.push(values), behind=0)
+
+    def _calibrate(self) -> list[StreamOutput]:
+        """Judge the signal by what has come, and encode that."""
+        values = np.concatenate(self._waiting, axis=1)
+        self._waiting = []
+        recording = recording_from_array(values, self.sfreq, self.sensors, source="calibration")
+        self.calibration = calibrate(recording, self.encoder.model.record.processing)
+        for name, reason in self.calibration.bad_reasons.items():
+            self._tell("channel", f"{name} is left out: {reason}")
+        return self._encode(values)
+
+    def _close(self, *, behind: int) -> list[StreamOutput]:
+        """End the segment, which ended ``behind`` samples before the next one."""
+        if self._open is None:
+            return self._said()
+        segment, self._open = self._open, None
+        found = self._outputs(segment, segment.finish(), behind=behind)
+        self._recent = None
+        return found
+
+    def _outputs(
+        self, segment: StreamSegment, done: Completed, *, behind: int
+    ) -> list[StreamOutput]:
+        self.report.n_frames += len(done.codes)
+        times = self._times(segment, segment.n_frames, len(done.codes), behind)
+        features = None
+        if done.features is not None and len(done.features):
+            n = len(done.features)
+            features = Features(done.features, self._times(segment, segment.n_features, n, behind))
+        if not len(done.codes) and features is None and not self._events:
+            return []
+        decision = self._decide(features) if features is not None else None
+        events, self._events = tuple(self._events), []
+        return [StreamOutput(done.codes, times, features, decision, self.segment, events)]
+
+    def _said(self) -> list[StreamOutput]:
+        """Return what happened while there was nothing to encode with."""
+        if not self._events:
+            return []
+        cfg = self.encoder.model.tokenizer.cfg
+        codes = np.zeros((0, cfg.n_sources, cfg.quantizer.n_quantizers), np.uint16)
+        events, self._events = tuple(self._events), []
+        return [StreamOutput(codes, np.zeros(0), None, None, self.segment, events)]
+
+    def _times(self, segment: StreamSegment, stop: int, n: int, behind: int) -> NDArray[np.float64]:
+        """Return the times (n,) of the last ``n`` of ``stop`` frames of a segment."""
+        within = frame_times(stop - n, stop, self.encoder.model.tokenizer.cfg)
+        back = segment.n_times - within * self.sfreq + behind
+        return np.array([self._clock.time(samples) for samples in back.tolist()])
+
+    def _decide(self, features: Features) -> Any:
+        """Return the head's decision on the last seconds, None until they are full."""
+        if self.head is None:
+            return None
+        cfg = self.encoder.model.tokenizer.cfg
+        wanted = max(1, round(self.cfg.decision_s / seconds_per_frame(cfg)))
+        if self._recent is not None:
+            features = joined([self._recent, features])
+        self._recent = Features(features.values[-wanted:], features.times[-wanted:])
+        return self.head(self._recent) if len(self._recent.times) == wanted else None
+
+    def _tell(self, kind: str, text: str, *, back: int = 0) -> None:
+        self._events.append(StreamEvent(self._clock.time(back), kind, text))

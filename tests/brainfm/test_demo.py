@@ -15,7 +15,7 @@ from brainfm.samples import CATALOGUE, SAMPLES
 def test_commands_are_in_the_order_of_the_data(tmp_path):
     names = [step.command[0] for step in steps(tmp_path, None, None)]
     learn = "prepare corpus tokenizer export codes pretrain export"
-    assert names == [*learn.split(), *"encode finetune evaluate report".split()]
+    assert names == [*learn.split(), *["encode", "finetune", "evaluate", "report"]]
 
 
 def test_catalogue_agrees_with_the_table_of_samples():

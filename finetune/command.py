@@ -19,7 +19,7 @@ Example::
 
     brainfm finetune fit --config mine.yaml --out runs/mine
     brainfm evaluate runs/mine
-    brainfm finetune predict --run runs/mine --data.source.init_args.files new.fif --out new
+    brainfm finetune predict --run runs/mine --data.source.init_args.files '[new.fif]' --out new
 
 ``fit`` trains every fold of the split, keeps its best weights by the validation side and writes
 predictions of that side and of the test side; run again, it goes on where it was. ``test`` and

@@ -76,7 +76,11 @@ class Pretrained(Backbone):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.folder = find_checkpoint(checkpoint)
+        try:
+            self.folder = find_checkpoint(checkpoint)
+        except FileNotFoundError as error:
+            option = "--model.backbone.init_args.checkpoint"
+            raise FileNotFoundError(f"{error}; name it with {option}") from error
         self.record = read_record(self.folder)
         if features in CODED and self.record.masked_model is None:
             raise ValueError(

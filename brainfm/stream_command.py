@@ -1,15 +1,14 @@
 """Codes and features of a recording that is still going on, a line of JSON for every step.
 
 A line holds ``time`` (seconds, end of the newest frame), ``frames``, ``segment``, the mean over
-frames and sources of the features (``features``), the head's ``decision`` and what happened to the
-signal (``events``). With --out all codes are kept in one file as well. Filters that only look back
-prepare the signal; the first seconds calibrate channels and scale.
+frames and sources of the features (``features``) and what happened to the signal (``events``). With
+--out all codes are kept in one file as well. Filters that only look back prepare the signal; the
+first seconds calibrate channels and scale. Decisions of a head: :mod:`brainfm.stream_head`.
 
 Examples::
 
     brainfm stream checkpoints/nano --file recording.fif --speed 10
     brainfm stream checkpoints/nano --lsl MyAmplifier --montage standard_1005 --seconds 60
-    brainfm stream checkpoints/nano --lsl MyAmplifier --head decoder.joblib --pool moments
 """
 
 import json
@@ -25,7 +24,7 @@ from jsonargparse import ArgumentParser, Namespace
 from brainfm.read_arguments import add_read_options, read_options
 
 if TYPE_CHECKING:
-    from brainfm.stream import Head, StreamOutput
+    from brainfm.stream import StreamOutput
     from brainfm.stream_messages import Block
 
 
@@ -54,19 +53,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--step", type=int | None, help="Frames between two calls of the masked model."
     )
-    parser.add_argument(
-        "--head",
-        type=Path,
-        help="scikit-learn classifier that joblib saved, on features pooled as --pool says. "
-        "Loading it runs what is in it: only files that you trust.",
-    )
-    parser.add_argument(
-        "--pool",
-        type=Literal["mean", "moments", "all", "power"],
-        default="moments",
-        help="How the head's features were pooled (BrainFeatures).",
-    )
-    parser.add_argument("--decision-s", type=float, default=2.0, help="Seconds the head sees.")
     parser.add_argument("--out", type=Path, help="Codes and times of all frames, .npz, at the end.")
     parser.add_argument("--device", type=str, default="cpu", help="'cpu', 'cuda' or 'cuda:N'.")
     add_read_options(parser)
@@ -88,7 +74,6 @@ def run(args: Namespace) -> int:
         calibration_s=args.calibration,
         layer=None if args.layer == "none" else args.layer,
         step=args.step,
-        decision_s=args.decision_s,
     )
     if args.file is not None:
         recording = read_recording(args.file, read_options(args))
@@ -98,8 +83,7 @@ def run(args: Namespace) -> int:
         found = LslConfig(name=args.lsl, source_id=args.lsl_source_id, block_s=args.block)
         source = LslSource(found, read_options(args))
         sensors, sfreq, blocks = source.sensors, source.sfreq, source.blocks()
-    head = None if args.head is None else classifier_head(args.head, args.pool)
-    stream = BrainStream(encoder, sensors, sfreq, settings, head=head)
+    stream = BrainStream(encoder, sensors, sfreq, settings)
     kept: list[StreamOutput] = []
     try:
         for output in stream.run(_until(blocks, args.seconds, sfreq)):
@@ -123,32 +107,11 @@ def line(output: "StreamOutput") -> str:
     if output.features is not None:
         mean = output.features.values.mean(axis=(0, 1))
         said["features"] = [round(float(value), 5) for value in mean]
-    if output.decision is not None:
-        said["decision"] = output.decision
     if output.events:
         said["events"] = [
             {"time": round(e.time, 4), "kind": e.kind, "text": e.text} for e in output.events
         ]
     return json.dumps(said)
-
-
-def classifier_head(path: Path, pool: Any) -> "Head":
-    """Return a head that asks a scikit-learn classifier for the probability of each class."""
-    import joblib
-
-    from brainfm.encoder import Features
-    from brainfm.frame_pooling import pool_frames
-
-    classifier = joblib.load(path)
-    if not hasattr(classifier, "predict_proba"):
-        raise ValueError(f"{path}: holds no classifier with probabilities (predict_proba)")
-
-    def head(features: Features) -> dict[str, float]:
-        (chances,) = classifier.predict_proba(pool_frames(features.values, pool)[None])
-        names = [str(name) for name in classifier.classes_]
-        return {name: round(float(p), 4) for name, p in zip(names, chances, strict=True)}
-
-    return head
 
 
 def _until(blocks: "Iterator[Block]", seconds: float | None, sfreq: float) -> "Iterator[Block]":

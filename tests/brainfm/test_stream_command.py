@@ -1,9 +1,9 @@
 """The stream command and its sources: a file that is played, a device on the network."""
 
+import itertools
 import json
 import time
 
-import joblib
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -14,6 +14,7 @@ from brainfm.encoder import Encoder
 from brainfm.recordings import read_recording, recording_from_array
 from brainfm.samples import sample_paths
 from brainfm.stream import BrainStream, StreamConfig
+from brainfm.stream_head import classifier_head
 from brainfm.stream_sources import LslConfig, LslSource, played
 
 
@@ -40,22 +41,15 @@ def test_a_file_is_played_at_its_speed(brain_noise, head_sensors):
         list(played(recording, speed=-1.0))
 
 
-def test_lines_codes_and_decisions(checkpoint, muse, tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    classifier = LogisticRegression().fit(rng.standard_normal((20, 72)), np.arange(20) % 2)
-    joblib.dump(classifier, tmp_path / "head.joblib")
+def test_lines_and_codes(checkpoint, muse, tmp_path, capsys):
     out = tmp_path / "codes.npz"
     words = ["stream", str(checkpoint), "--file", str(muse), "--speed", "0", "--out", str(out)]
-    words += ["--head", str(tmp_path / "head.joblib"), "--pool", "mean", "--calibration", "5"]
-    assert main([*words, "--seconds", "10"]) == 0
+    assert main([*words, "--calibration", "5", "--seconds", "10"]) == 0
     said = capsys.readouterr()
     lines = [json.loads(text) for text in said.out.splitlines()]
     # 10 s at 256 Hz and frames of 32 samples; the block of 0.08 s that reaches 10 s is whole.
     n_frames = sum(entry["frames"] for entry in lines)
     assert n_frames in (80, 81)
-    decided = [entry["decision"] for entry in lines if "decision" in entry]
-    assert decided
-    assert all(abs(sum(d.values()) - 1) < 1e-3 and set(d) == {"0", "1"} for d in decided)
     assert all(len(entry["features"]) == 24 for entry in lines if "features" in entry)
     assert "n_samples 25" in said.err
     recording = read_recording(muse)
@@ -70,6 +64,25 @@ def test_lines_codes_and_decisions(checkpoint, muse, tmp_path, capsys):
     with np.load(out) as kept:
         assert len(kept["codes"]) == len(kept["times"]) == len(kept["segment"]) == n_frames
         assert np.array_equal(kept["codes"][:78], codes[:78])
+
+
+def test_a_classifier_decides(checkpoint, muse):
+    rng = np.random.default_rng(0)
+    classifier = LogisticRegression().fit(rng.standard_normal((20, 72)), np.arange(20) % 2)
+    recording = read_recording(muse)
+    live = BrainStream(
+        Encoder.from_pretrained(checkpoint),
+        recording.sensors,
+        recording.sfreq,
+        StreamConfig(calibration_s=5.0),
+        head=classifier_head(classifier, "mean"),
+    )
+    blocks = itertools.islice(played(recording, speed=None), 125)
+    decided = [o.decision for o in live.run(blocks) if o.decision is not None]
+    assert decided
+    assert all(sum(d.values()) == pytest.approx(1) and set(d) == {"0", "1"} for d in decided)
+    with pytest.raises(ValueError, match="no probabilities"):
+        classifier_head(object())
 
 
 def test_wrong_lines(checkpoint, muse, capsys):

@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= bids,dask,hub,deepspeed,text,fmri,baselines
+EXTRAS ?= bids,dask,hub,deepspeed,text,fmri,baselines,stream,export,docs
 WORKERS ?= 2
 OUT ?= runs/demo
 ARGS ?=

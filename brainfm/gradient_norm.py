@@ -5,12 +5,28 @@ share. Where the norm is read before the step, this asks the engine.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
+from lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from brainfm.finite_guard import gradient_norm
+from brainfm.finite_guard import FiniteGuard, gradient_norm
+
+
+def guard_step(module: LightningModule, guard: FiniteGuard, optimizer: Optimizer) -> None:
+    """Log the gradient's norm before clipping and the rate; no step where the norm is not finite.
+
+    To be called in ``on_before_optimizer_step``, on all ranks.
+    """
+    parameters = list(module.parameters())
+    norm = total_gradient_norm(module.trainer, parameters)
+    module.log("train/gradient_norm", norm)
+    module.log("train/lr", optimizer.param_groups[0]["lr"])
+    drop = partial(drop_gradients, module.trainer)
+    guard.gradient(norm, parameters, step=module.global_step, drop=drop)
 
 
 def total_gradient_norm(trainer: Any, parameters: Iterable[nn.Parameter]) -> Tensor:

@@ -3,7 +3,6 @@
 Shapes: B trials of this rank, P frames, N sources, D width.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from brainfm.finite_guard import FiniteGuard, broken_samples, no_loss
-from brainfm.gradient_norm import drop_gradients, total_gradient_norm
+from brainfm.gradient_norm import guard_step
 from brainfm.optimisation import OptimizerConfig, build_group_optimizer
 
 from .adaptation import AdaptationConfig, adapt, rate_groups
@@ -165,13 +164,8 @@ class DecodingModule(LightningModule):
         )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the gradient's norm before clipping; no step where it is not finite."""
-        parameters = list(self.parameters())
-        norm = total_gradient_norm(self.trainer, parameters)
-        self.log("train/gradient_norm", norm)
-        self.log("train/lr", optimizer.param_groups[0]["lr"])
-        drop = partial(drop_gradients, self.trainer)
-        self.guard.gradient(norm, parameters, step=self.global_step, drop=drop)
+        """Log the norm of the gradient; no step where it is not finite."""
+        guard_step(self, self.guard, optimizer)
 
     def validation_step(self, batch: TrialBatch, batch_idx: int) -> None:
         """Log loss and score of the validation side; "best" goes by the loss of all ranks."""

@@ -4,7 +4,6 @@ Shapes: B batch, N sources, P frames, M tokens to predict, Q quantizers, K codes
 """
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from brainfm.code_loader import CodeBatch
 from brainfm.code_times import seconds_per_frame
 from brainfm.codes import TOKENIZER
 from brainfm.finite_guard import FiniteGuard, broken_samples
-from brainfm.gradient_norm import drop_gradients, total_gradient_norm
+from brainfm.gradient_norm import guard_step
 from brainfm.masked_model import MaskedBrainModel, MaskedModelConfig
 from brainfm.masked_task import MaskedTask
 from brainfm.masking import MaskConfig
@@ -129,13 +128,8 @@ class MaskedModule(LightningModule):
         )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the gradient's norm before clipping; no step where it is not finite."""
-        parameters = list(self.parameters())
-        norm = total_gradient_norm(self.trainer, parameters)
-        self.log("train/gradient_norm", norm)
-        self.log("train/lr", optimizer.param_groups[0]["lr"])
-        drop = partial(drop_gradients, self.trainer)
-        self.guard.gradient(norm, parameters, step=self.global_step, drop=drop)
+        """Log the norm of the gradient; no step where it is not finite."""
+        guard_step(self, self.guard, optimizer)
 
     def validation_step(self, batch: CodeBatch, batch_idx: int) -> None:
         """Log loss and accuracy per level beside those of guesses without a model."""

@@ -3,7 +3,6 @@
 Shapes: B batch, C sensors, N sources, P latent frames, Q quantizers.
 """
 
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -17,7 +16,7 @@ from brainfm.brain_tokenizer import BrainTokenizer, Reconstruction, TokenizerCon
 from brainfm.checkpoints import ModelRecord
 from brainfm.codebook_start import CodebookStart
 from brainfm.finite_guard import FiniteGuard, broken_samples
-from brainfm.gradient_norm import drop_gradients, total_gradient_norm
+from brainfm.gradient_norm import guard_step
 from brainfm.objective import ObjectiveConfig, as_config
 from brainfm.optimisation import OptimizerConfig, build_optimizer
 from brainfm.pretraining_splits import keep_split
@@ -113,12 +112,8 @@ class TokenizerModule(LightningModule):
         )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the norm of the gradient before clipping; no step where it is not finite."""
-        parameters = list(self.tokenizer.parameters())
-        norm = total_gradient_norm(self.trainer, parameters)
-        self.log("train/gradient_norm", norm)
-        drop = partial(drop_gradients, self.trainer)
-        self.guard.gradient(norm, parameters, step=self.global_step, drop=drop)
+        """Log the norm of the gradient; no step where it is not finite."""
+        guard_step(self, self.guard, optimizer)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log fidelity with every channel visible and nothing random."""

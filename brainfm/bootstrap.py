@@ -1,10 +1,13 @@
 """How sure a score is: bootstrap intervals over people, or over blocks where there are too few.
 
-A plain percentile interval of few units is too narrow: it lacks the factor n / (n - 1) and takes
-normal for Student quantiles. Both are made good by taking more extreme percentiles (Hesterberg
-2015, The American Statistician 69:371, "expanded percentile"). Nothing helps very few units: for
-normal values the 95 % interval of a mean covers it in 95 % of studies with 30 units, 94 % with 12,
-93 % with 6, 87 % with 4, 75 % with 3, whose whole range it then is.
+A plain percentile interval of few units is too narrow: it lacks the factor n / (n - 1) of the
+variance, and its quantiles are those of a normal, not of Student's distribution. More extreme
+percentiles (Hesterberg 2015, The American Statistician 69:371) do not mend it: with few units the
+resamples soon have no more extreme mean to offer, and of means of 4, 5, 6 and 8 normal values such
+95 % intervals covered 88, 92, 93 and 94 %. Here the percentiles stay, and their distances from the
+score are stretched by both factors. The intervals cover 94 to 95 % with 3 units and more where
+units are about normal, as those of Student's t do, and keep the skew of the resamples; of strongly
+skewed units (exponential) they cover 88 % with 5 and 92 % with 20, t intervals no more.
 
 Shapes: U units, S subjects, R resamples.
 """
@@ -20,17 +23,19 @@ from brainfm.sensors import FloatArray
 
 MIN_UNITS = 3
 FEW_UNITS = 6
-"""Fewer than so many, and an interval covers clearly less often than it says."""
+"""Fewer than so many, and an interval is as good as the guess that units are about normal."""
+ANYWHERE = (-np.inf, np.inf)
 
 
-def expanded_level(n_units: int, level: float = 0.95) -> float:
-    """Return the level of a percentile interval that covers like one of ``level`` of many units."""
+def stretch(n_units: int, level: float = 0.95) -> float:
+    """Return by how much percentiles of resampled means of few units are too near to the mean."""
     from scipy.stats import norm, t
 
     if n_units < 2:
         raise ValueError(f"an interval needs at least 2 units, got {n_units}")
-    reach = np.sqrt(n_units / (n_units - 1)) * t.ppf((1 + level) / 2, n_units - 1)
-    return float(1 - 2 * norm.sf(reach))
+    upper = (1 + level) / 2
+    wider = np.sqrt(n_units / (n_units - 1)) * t.ppf(upper, n_units - 1) / norm.ppf(upper)
+    return float(wider)
 
 
 def mean_interval(
@@ -39,6 +44,7 @@ def mean_interval(
     generator: np.random.Generator,
     n_resamples: int = 2000,
     level: float = 0.95,
+    limits: tuple[float, float] = ANYWHERE,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the interval of the mean over units.
 
@@ -52,6 +58,8 @@ def mean_interval(
         R.
     level
         Nominal coverage.
+    limits
+        Least and greatest value there can be; the interval ends there.
 
     Returns
     -------
@@ -68,8 +76,7 @@ def mean_interval(
         method="percentile",
         random_state=generator,
     ).bootstrap_distribution
-    low, high = _quantiles(drawn, values.shape[-1], level)
-    return low, high
+    return _interval(drawn, values.mean(-1), values.shape[-1], level, limits)
 
 
 def blocks_interval(
@@ -79,6 +86,7 @@ def blocks_interval(
     generator: np.random.Generator,
     n_resamples: int = 2000,
     level: float = 0.95,
+    limits: tuple[float, float] = ANYWHERE,
 ) -> tuple[float, float]:
     """Return the interval of a score over blocks (sessions, runs) drawn within each subject.
 
@@ -90,7 +98,7 @@ def blocks_interval(
         From the blocks drawn of every subject, positions with repeats, to the score.
     n_blocks
         Blocks of every subject, (S,), two or more each.
-    generator, n_resamples, level
+    generator, n_resamples, level, limits
         As in :func:`mean_interval`.
     """
     from scipy.stats import bootstrap
@@ -106,12 +114,18 @@ def blocks_interval(
         method="percentile",
         random_state=generator,
     ).bootstrap_distribution
-    low, high = _quantiles(drawn, sum(n_blocks) - len(n_blocks) + 1, level)
+    score = np.asarray(statistic([np.arange(n) for n in n_blocks]))
+    free = sum(n_blocks) - len(n_blocks) + 1
+    low, high = _interval(drawn, score, free, level, limits)
     return float(low), float(high)
 
 
-def _quantiles(drawn: NDArray[Any], n_units: int, level: float) -> FloatArray:
-    tail = (1 - expanded_level(n_units, level)) / 2
+def _interval(
+    drawn: NDArray[Any], score: FloatArray, n_units: int, level: float, limits: tuple[float, float]
+) -> tuple[FloatArray, FloatArray]:
+    tail = (1 - level) / 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a score that no resample defines: NaN
-        return np.asarray(np.nanquantile(drawn, [tail, 1 - tail], axis=-1))
+        edges = np.nanquantile(drawn, [tail, 1 - tail], axis=-1)
+    low, high = np.clip(score + stretch(n_units, level) * (edges - score), *limits)
+    return low, high

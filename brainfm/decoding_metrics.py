@@ -19,6 +19,8 @@ from torch import Tensor
 Compute = Callable[[NDArray[Any], NDArray[Any]], float]
 """``compute(prediction, target)``, first axis N in both; NaN where it is not defined."""
 
+SHARE = (0.0, 1.0)
+"""Limits of what is a share."""
 N_BINS = 15
 
 
@@ -37,12 +39,15 @@ class Metric:
         depends on its habits; None where there is no such level.
     higher_is_better
         False for errors.
+    limits
+        Least and greatest value there can be.
     """
 
     name: str
     compute: Compute
     chance: float | None
     higher_is_better: bool = True
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
 
 def classification_metrics(target: NDArray[np.int64], n_classes: int) -> tuple[Metric, ...]:
@@ -73,19 +78,26 @@ def classification_metrics(target: NDArray[np.int64], n_classes: int) -> tuple[M
         )
     counts = np.bincount(target, minlength=n_classes)
     return (
-        Metric(name="accuracy", compute=_classes(_accuracy), chance=counts.max() / counts.sum()),
+        Metric(
+            name="accuracy",
+            compute=_classes(_accuracy),
+            chance=counts.max() / counts.sum(),
+            limits=SHARE,
+        ),
         Metric(
             name="balanced accuracy",
             compute=_classes(_balanced),
             chance=1 / int((counts > 0).sum()),
+            limits=SHARE,
         ),
-        Metric(name="macro AUC", compute=_classes(_macro_auc), chance=0.5),
-        Metric(name="Cohen's kappa", compute=_classes(_kappa), chance=0.0),
+        Metric(name="macro AUC", compute=_classes(_macro_auc), chance=0.5, limits=SHARE),
+        Metric(name="Cohen's kappa", compute=_classes(_kappa), chance=0.0, limits=(-1.0, 1.0)),
         Metric(
             name="calibration error",
             compute=_classes(_calibration_error),
             chance=None,
             higher_is_better=False,
+            limits=SHARE,
         ),
     )
 
@@ -98,8 +110,8 @@ def regression_metrics() -> tuple[Metric, ...]:
     is common.
     """
     return (
-        Metric(name="r", compute=_correlation, chance=0.0),
-        Metric(name="R2", compute=_r2, chance=0.0),
+        Metric(name="r", compute=_correlation, chance=0.0, limits=(-1.0, 1.0)),
+        Metric(name="R2", compute=_r2, chance=0.0, limits=(-math.inf, 1.0)),
     )
 
 

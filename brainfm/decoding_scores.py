@@ -41,7 +41,8 @@ class Score:
     n_permutations
         Of that test.
     interval
-        95 % bootstrap interval of ``value``; None with fewer than three units.
+        95 % bootstrap interval of ``value``, widened for the number of units as Student's is
+        (:mod:`brainfm.bootstrap`); None with fewer than three.
     over, n_units
         What the interval is over and how many there are: ``"subjects"`` or, if there are fewer
         than three, blocks of the subjects by the caller's name. Then it says nothing of others.
@@ -151,7 +152,7 @@ def score(
         )
     if "interval" in found and found["n_units"] < FEW_UNITS:
         few = f"the interval is over {found['n_units']} {found.get('over', 'subjects')} only"
-        notes.append(f"{few} and covers less often than 95 %")
+        notes.append(f"{few}: wide, and right only if those are about normal")
     return Score(
         name=metric.name,
         value=_mean(values),
@@ -184,7 +185,9 @@ def _interval(
     n_resamples: int,
 ) -> dict[str, Any]:
     if len(values) >= MIN_UNITS:
-        low, high = mean_interval(values, generator=generator, n_resamples=n_resamples)
+        low, high = mean_interval(
+            values, generator=generator, n_resamples=n_resamples, limits=metric.limits
+        )
         return {"interval": (float(low), float(high)), "n_units": len(values)}
     counts = [len(each) for each in blocks]
     found: dict[str, Any] = {"over": block_name, "n_units": sum(counts)}
@@ -198,5 +201,7 @@ def _interval(
         ]
         return _mean(np.array([metric.compute(prediction[m], target[m]) for m in drawn]))
 
-    interval = blocks_interval(redrawn, counts, generator=generator, n_resamples=n_resamples)
+    interval = blocks_interval(
+        redrawn, counts, generator=generator, n_resamples=n_resamples, limits=metric.limits
+    )
     return found | {"interval": interval}

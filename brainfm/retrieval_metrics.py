@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from brainfm.decoding_metrics import Metric
+from brainfm.decoding_metrics import SHARE, Metric
 from brainfm.sensors import FloatArray
 
 
@@ -132,7 +132,7 @@ def retrieval_metrics(
     def of_rank(name: str, credit: FloatArray) -> Retrieval:
         """Make a measure of what a place gets (M,); its chance is that of a random place."""
         return Retrieval(
-            Metric(name=name, compute=_mean, chance=float(credit.mean())),
+            Metric(name=name, compute=_mean, chance=float(credit.mean()), limits=SHARE),
             _expected(credit, above, tied),
         )
 
@@ -143,7 +143,11 @@ def retrieval_metrics(
     found += [of_rank(f"{n}-way", hypergeom.pmf(0, size - 1, ranks, n - 1)) for n in cfg.ways]
     found.append(of_rank("mean reciprocal rank", 1 / (ranks + 1)))
     median = Metric(
-        name="median rank", compute=_median, chance=(size + 1) / 2, higher_is_better=False
+        name="median rank",
+        compute=_median,
+        chance=(size + 1) / 2,
+        higher_is_better=False,
+        limits=(1.0, np.inf),
     )
     return (*found, Retrieval(median, 1 + above + tied / 2))
 

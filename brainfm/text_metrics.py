@@ -56,7 +56,13 @@ def _error_rate(
     name: str, decoded: Sequence[Sequence[str]], truths: Sequence[Sequence[str]]
 ) -> TextError:
     lengths = np.array([len(text) for text in truths], dtype=np.int64)
-    metric = Metric(name=name, compute=_share(lengths), chance=None, higher_is_better=False)
+    metric = Metric(
+        name=name,
+        compute=_share(lengths),
+        chance=None,
+        higher_is_better=False,
+        limits=(0.0, np.inf),  # what is said too much counts as well
+    )
     return TextError(metric, edit_distances(decoded, truths))
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from brainfm.decoding_metrics import Metric
+from brainfm.decoding_metrics import SHARE, Metric
 from brainfm.retrieval_metrics import RetrievalConfig, retrieval_metrics
 
 from .decoded_run import DecodedRun
@@ -122,7 +122,7 @@ def _attended(run: DecodedRun) -> RetrievalMeasure:
     pairs = [attended_options(fold) for fold in run.folds]
     n = 1 + max(fold.rivals.shape[1] for fold in run.folds)
     credits = [retrieval_metrics(s, RetrievalConfig(top=(1,), ways=()))[0].credit for s, _ in pairs]
-    metric = Metric(name=f"attended of {n}", compute=_mean, chance=1 / n)
+    metric = Metric(name=f"attended of {n}", compute=_mean, chance=1 / n, limits=SHARE)
     credit, place = run.pooled(credits), run.pooled([column for _, column in pairs])
     return RetrievalMeasure(metric, credit, place, (n, n))
 

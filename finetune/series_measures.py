@@ -96,7 +96,12 @@ def series_metrics(n_regions: int) -> list[Metric]:
     if n_regions >= 3:
         found["connectivity r"] = connectivity_r
     return [
-        Metric(name=name, compute=compute, chance=None if compute is connectivity_r else 0.0)
+        Metric(
+            name=name,
+            compute=compute,
+            chance=None if compute is connectivity_r else 0.0,
+            limits=(-1.0, 1.0),
+        )
         for name, compute in found.items()
     ]
 

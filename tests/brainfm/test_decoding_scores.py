@@ -39,6 +39,15 @@ def test_a_planted_effect_is_found_by_every_measure_that_has_a_chance_level():
             assert found.null_mean == pytest.approx(metric.chance, abs=0.05)
 
 
+def test_an_interval_ends_where_the_measure_does():
+    p, target, groups = study(30.0, n_subjects=4)
+    p[:5] = p[:5, ::-1]  # one subject is wrong now and then
+    balanced = classification_metrics(target, 2)[1]
+    low, high = scored(balanced, p, target, groups).interval
+    assert high == 1.0
+    assert low < 0.97
+
+
 def test_noise_is_at_chance():
     p, target, groups = study(0.0)
     for metric in classification_metrics(target, 2)[:4]:
@@ -105,7 +114,7 @@ def test_a_subject_without_a_value_is_left_out():
     found = scored(auc, p, target, groups)
     assert sorted(found.subjects) == ["s1", "s2", "s3", "s4", "s5"]
     assert found.n_units == 5
-    assert found.note == "the interval is over 5 subjects only and covers less often than 95 %"
+    assert found.note.startswith("the interval is over 5 subjects only: wide")
     nobody = scored(auc, p, np.ones_like(target), groups)
     assert np.isnan(nobody.value)
     assert "not defined for any subject" in nobody.note

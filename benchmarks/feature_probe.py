@@ -85,6 +85,22 @@ def eyes_trials(data: Path) -> list[Trial]:
     return trials
 
 
+MOVEMENT_S = 4.0
+"""Of a trial with movement or rest; each lasts at least so long."""
+
+
+def motor_trials(data: Path, labels: dict[str, str], runs: list[str]) -> list[Trial]:
+    """Return the annotated trials of one person's runs (R03 ...), which are the groups."""
+    trials: list[Trial] = []
+    for run in runs:
+        path = data / "eegmmidb" / "S001" / f"S001{run}.edf"
+        for note in mne.io.read_raw_edf(path, verbose="error").annotations:
+            if note["description"] in labels:
+                label, begin = labels[note["description"]], float(note["onset"])
+                trials.append((path, begin, begin + MOVEMENT_S, label, run))
+    return trials
+
+
 def read_raw(path: Path) -> Any:
     return mne.io.read_raw(path, preload=True, verbose="error")
 

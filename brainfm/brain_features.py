@@ -73,7 +73,8 @@ class BrainFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     pooling
         "flat" (nothing is lost; all trials must be of one length), "mean" over frames, "moments"
         (mean and standard deviation over frames), "all" (mean over frames and sources), "power"
-        (logarithm of the mean square over frames).
+        (logarithm of the mean square over frames), "source_covariance", "feature_covariance"
+        (logarithm of the covariance matrix of sources or of features).
     device
         "cpu", "cuda" or "cuda:N" for a checkpoint given by name.
     """

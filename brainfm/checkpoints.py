@@ -50,6 +50,8 @@ class ModelRecord:
         What it was trained on and for how long, as JSON values.
     fidelity
         What was measured of its codes (:func:`brainfm.fidelity_summary.fidelity_summary`).
+    sections
+        Further sections of its card, Markdown.
     """
 
     tokenizer: TokenizerConfig
@@ -58,6 +60,7 @@ class ModelRecord:
     training: dict[str, Any] = field(default_factory=dict)
     input_contract: InputContract = "brainfm"
     fidelity: dict[str, Any] = field(default_factory=dict)
+    sections: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.input_contract not in ("brainfm", "brainomni"):
@@ -81,8 +84,9 @@ class ModelRecord:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: str) -> "ModelRecord":
-        """Read what :meth:`to_json` returned, or did before it had the last two fields."""
-        return from_json(cls, {"input_contract": "brainfm", "fidelity": {}, **values}, where)
+        """Read what :meth:`to_json` returned, or did before it had the last three fields."""
+        later = {"input_contract": "brainfm", "fidelity": {}, "sections": []}
+        return from_json(cls, {**later, **values}, where)
 
 
 class BrainModel(nn.Module):
@@ -112,8 +116,8 @@ class BrainModel(nn.Module):
     def share_codes(self) -> None:
         """Give the masked model the tokenizer's codebooks and source vectors."""
         if self.masked_model is not None:
-            self.masked_model.codebooks.copy_(self.tokenizer.quantizer.codebooks)
-            self.masked_model.sources.copy_(self.tokenizer.gather.queries.detach())
+            tokenizer = self.tokenizer
+            self.masked_model.share(tokenizer.quantizer.codebooks, tokenizer.gather.queries)
 
 
 def software_versions() -> dict[str, str]:
@@ -142,13 +146,7 @@ def codes_digest(tokenizer: BrainTokenizer, input_contract: InputContract = "bra
 
 
 def save_checkpoint(model: BrainModel, folder: str | Path) -> Path:
-    """Write a checkpoint folder; the configuration, written last, makes it whole.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write a checkpoint folder and return it; the configuration, written last, makes it whole."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
@@ -214,7 +212,7 @@ def read_record(folder: str | Path) -> ModelRecord:
 def _record_of(config: Mapping[str, Any], folder: Path) -> ModelRecord:
     fields = {name: config.get(name) for name in ("tokenizer", "masked_model", "processing")}
     fields["training"] = config.get("training", {})
-    later = ("input_contract", "fidelity")
+    later = ("input_contract", "fidelity", "sections")
     fields |= {name: config[name] for name in later if name in config}
     return ModelRecord.from_json(fields, str(folder / CONFIG))
 
@@ -244,6 +242,8 @@ def load_checkpoint(folder: str | Path) -> BrainModel:
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file ({error})") from error
     model = BrainModel(record, _read_splits(folder, config))
+    if model.masked_model is not None and "masked_model.sources" in tensors:
+        model.masked_model.keep_sources()
     load_strictly(model, tensors, str(path))
     model.share_codes()
     return model.eval().requires_grad_(False)

@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("corpus", type=Path, help="Folder that 'brainfm prepare' made.")
     parser.add_argument(
-        "--tokenizer", type=Path, required=True, help="Checkpoint folder of a tokenizer."
+        "--tokenizer", type=Path, required=True, help="Checkpoint folder or name (nano)."
     )
     parser.add_argument("--out", type=Path, required=True, help="Folder of the codes.")
     parser.add_argument("--device", type=str, default="cpu", help="'cpu', 'cuda' or 'cuda:N'.")

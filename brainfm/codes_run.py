@@ -12,6 +12,7 @@ from brainfm.corpus import Corpus
 from brainfm.corpus_file import recording_path
 from brainfm.corpus_signal import check_settings
 from brainfm.encoder import Encoder
+from brainfm.hub import find_checkpoint
 from brainfm.preparation import Outcome
 from brainfm.preparation_progress import Progress
 from brainfm.preparation_run import FAILURES_FILE, LISTED, write_failures
@@ -23,7 +24,7 @@ LOCK_FILE = ".codes.lock"
 
 def make_codes(
     corpus_folder: Path,
-    checkpoint: Path,
+    checkpoint: str | Path,
     folder: Path,
     *,
     device: str = "cpu",
@@ -37,7 +38,7 @@ def make_codes(
     corpus_folder
         What ``brainfm prepare`` made.
     checkpoint
-        Of a tokenizer.
+        Folder or name of a tokenizer.
     folder
         The code corpus, made if missing.
     device
@@ -66,7 +67,7 @@ def make_codes(
         raise ValueError(f"--batch-windows must be at least 1, got {channel_windows}")
     if n_jobs == 0 or (n_jobs != 1 and device != "cpu"):
         raise ValueError(f"--n-jobs must be 1 on {device} and not 0, got {n_jobs}")
-    corpus = Corpus(corpus_folder)
+    corpus, checkpoint = Corpus(corpus_folder), find_checkpoint(checkpoint)
     encoder = Encoder.from_pretrained(checkpoint).to(device)
     check_settings(corpus, encoder, checkpoint)
     folder = folder.absolute()

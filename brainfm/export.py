@@ -25,8 +25,14 @@ TOKENIZER = "tokenizer"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("run", type=Path, help="Folder that '--out' of a training stage named.")
-    parser.add_argument("--out", type=Path, required=True, help="Folder of the checkpoint.")
+    parser.add_argument(
+        "run",
+        type=Path,
+        help="Folder that '--out' of a training stage named; of a graph also a checkpoint.",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="Folder of the checkpoint; file of a graph."
+    )
     parser.add_argument(
         "--which",
         type=str,
@@ -47,6 +53,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="What 'brainfm tokenizer card' made of this tokenizer: its figures go into the card.",
     )
+    parser.add_argument(
+        "--section",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="Markdown with further sections of the model card: results, commands, sources.",
+    )
 
 
 def run(args: Namespace) -> int:
@@ -55,7 +69,12 @@ def run(args: Namespace) -> int:
     from brainfm.pretraining_splits import missing_splits
 
     model = export_run(
-        args.run, args.out, which=args.which, splits=args.split, fidelity=args.fidelity
+        args.run,
+        args.out,
+        which=args.which,
+        splits=args.split,
+        fidelity=args.fidelity,
+        sections=args.section,
     )
     for line in missing_splits(model.record.training, model.splits):
         print(
@@ -72,6 +91,7 @@ def export_run(
     which: str = "last",
     splits: Sequence[Path] = (),
     fidelity: Path | None = None,
+    sections: Sequence[Path] = (),
 ) -> "BrainModel":
     """Write the checkpoint folder of a run and return the model it holds.
 
@@ -87,6 +107,8 @@ def export_run(
         Manifests that the run does not keep; later runs do.
     fidelity
         Fidelity card of the same tokenizer, or its folder.
+    sections
+        Markdown files that become sections of the model card.
 
     Raises
     ------
@@ -132,5 +154,8 @@ def export_run(
     if fidelity is not None:
         digest = codes_digest(model.tokenizer, record.input_contract)
         model.record = replace(record, fidelity=fidelity_summary(fidelity, digest))
+    if sections:
+        texts = tuple(path.read_text(encoding="utf-8") for path in sections)
+        model.record = replace(model.record, sections=texts)
     save_checkpoint(model.eval(), out)
     return model

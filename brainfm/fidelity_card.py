@@ -53,7 +53,7 @@ class CardConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("checkpoint", type=Path, help="Checkpoint folder (brainfm export).")
+    parser.add_argument("checkpoint", type=Path, help="Checkpoint folder or name (nano).")
     parser.add_argument("corpus", type=Path, help="Folder that 'brainfm prepare' made.")
     parser.add_argument(
         "--out", type=Path, required=True, help=f"Folder for {PAGE} and {NUMBERS}; made if missing."

@@ -70,17 +70,17 @@ def fidelity_lines(summary: Mapping[str, Any]) -> list[str]:
             "Not measured; 'brainfm tokenizer card' does, 'brainfm export --fidelity' puts it here."
         ]
     lines = [
-        "Correlation of signals with what their codes give back (95 % interval), beside fixed",
-        "quantiles at as many bits:",
+        "Correlation of signals with what their codes give back, beside fixed quantiles at as many",
+        "bits, with 95 % intervals; those over windows say nothing of other people or recordings:",
         "",
-        "| recordings | sensors | n (subjects) | codes | fixed quantiles |",
-        "|---|---|---|---|---|",
+        "| recordings | sensors | n (subjects) | codes | fixed quantiles | interval over |",
+        "|---|---|---|---|---|---|",
     ]
     for row in summary["rows"]:
         codes, quantiles = (_estimate(row["correlation"].get(n)) for n in ("codes", "quantiles"))
         lines.append(
             f"| {row['side']}, {row['array']} | {row['sensor_type']} | {row['n_recordings']} "
-            f"({row['n_subjects']}) | {codes} | {quantiles} |"
+            f"({row['n_subjects']}) | {codes} | {quantiles} | {row['interval_over']} |"
         )
     return lines
 

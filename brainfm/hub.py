@@ -1,4 +1,6 @@
-"""Checkpoints by name: a folder, a model on the Hugging Face Hub, a published BrainOmni model.
+"""Checkpoints by name: a folder, the bundled one, a model on the hub, a published BrainOmni model.
+
+The bundled checkpoint, ``nano``, is a part of the installed package and needs no network.
 
 What is downloaded stays in the hub's cache (``HF_HOME``), every file compared with the hash that
 the hub gives for it; a second call needs no network. Published BrainOmni files are imported once,
@@ -11,6 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from brainfm.checkpoints import CARD, CONFIG, WEIGHTS, save_checkpoint
@@ -27,6 +30,9 @@ from brainfm.published_models import (
 if TYPE_CHECKING:
     from brainfm.checkpoints import BrainModel
 
+NANO = "nano"
+BUNDLED: Mapping[str, Path] = MappingProxyType({NANO: Path(__file__).resolve().parent / NANO})
+"""Checkpoint folders that are installed with the package, by name."""
 FILES = (CONFIG, WEIGHTS, CARD, split_file("*"))
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -43,8 +49,9 @@ def find_checkpoint(
     Parameters
     ----------
     source
-        A checkpoint folder; a folder with a published BrainOmni model; ``brainomni-tiny``,
-        ``brainomni-base`` or ``braintokenizer``; a model on the hub, ``OWNER/NAME``.
+        A checkpoint folder; ``nano``, the bundled one (a checkpoint folder of that name here comes
+        first); a folder with a published BrainOmni model; ``brainomni-tiny``, ``brainomni-base`` or
+        ``braintokenizer``; a model on the hub, ``OWNER/NAME``.
     revision
         Branch, tag or commit on the hub; None: its main branch, of published models the commit
         whose hashes are known.
@@ -63,6 +70,10 @@ def find_checkpoint(
         The download broke off.
     """
     folder, name = Path(source).expanduser(), str(source)
+    if name in BUNDLED and not (folder / CONFIG).is_file():
+        if revision is not None:
+            raise ValueError(f"{name} is bundled and has no revisions; leave revision out")
+        return BUNDLED[name]
     if folder.exists():
         if revision is not None:
             raise ValueError(f"{folder} is a folder, which has no revisions; leave revision out")
@@ -83,9 +94,9 @@ def find_checkpoint(
         return import_published(found / there, cache_dir)
     if not HUB_ID.fullmatch(name):
         raise FileNotFoundError(
-            f"{name} is no checkpoint folder (it is not there), no published model "
-            f"({', '.join(PUBLISHED)}) and no model on the hub (OWNER/NAME); 'brainfm export RUN "
-            "--out DIR' makes a folder"
+            f"{name} is no checkpoint folder (it is not there), not the bundled model "
+            f"({', '.join(BUNDLED)}), no published one ({', '.join(PUBLISHED)}) and no model on "
+            "the hub (OWNER/NAME); 'brainfm export RUN --out DIR' makes a folder"
         )
     found = _download(
         name, FILES, revision=revision, cache_dir=cache_dir, offline=offline, known={}

@@ -141,6 +141,18 @@ class MaskedBrainModel(nn.Module):
         # Code vectors are short, no longer than one; names of sources have a mean square of one.
         self.code_scale = 1.0 if cfg.architecture == "brainomni" else code_dim**0.5
         self.activation_checkpointing = False
+        self.own_sources = False
+
+    def share(self, codebooks: Tensor, sources: Tensor) -> None:
+        """Take the tokenizer's codebooks and, unless it has its own, names of sources."""
+        self.codebooks.copy_(codebooks)
+        if not self.own_sources:
+            self.sources.copy_(sources.detach())
+
+    def keep_sources(self) -> None:
+        """Go on naming sources as now, whatever becomes of the tokenizer; the names are saved."""
+        self.own_sources = True
+        self.register_buffer("sources", self.sources, persistent=True)
 
     def compile_blocks(self, backend: str | Callable[..., Any] = "inductor") -> None:
         """Let the blocks compile themselves at their first call; names of weights stay.
@@ -156,6 +168,9 @@ class MaskedBrainModel(nn.Module):
         """Return the sum of the code vectors (..., E) of codes (..., Q)."""
         offset = torch.arange(self.n_quantizers, device=codes.device) * self.codebook_size
         table = self.codebooks.flatten(0, 1)
+        if torch.compiler.is_compiling():
+            # Other runtimes have no bags but loops over them.
+            return table[codes.long() + offset].sum(-2)
         return F.embedding_bag((codes.long() + offset).flatten(0, -2), table, mode="sum").unflatten(
             0, codes.shape[:-1]
         )

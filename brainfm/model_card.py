@@ -82,6 +82,7 @@ def model_card(record: Mapping[str, Any], n_parameters: int, splits: Iterable[Sp
         "",
         *fidelity_lines(record["fidelity"]),
         "",
+        *(line for text in record.get("sections", ()) for line in (text.strip(), "")),
         "## Limits",
         "",
         *_limits(training),
@@ -102,7 +103,7 @@ STAGE_ROWS = {
     "hours": "hours of signal",
     "recordings": "recordings",
     "subjects": "subjects",
-    "datasets": "data sets (licence)",
+    "datasets": "data sets",
     "steps": "optimizer steps",
     "objective": "objective",
     "augmentation": "augmentation",
@@ -126,7 +127,8 @@ def _training_lines(training: Mapping[str, Any], manifests: set[str]) -> list[st
     """Return a table for each stage, and a list of all else that is recorded."""
     if not training:
         return ["Not recorded."]
-    lines = []
+    lines: list[str] = []
+    shown: list[list[str]] = []
     for stage in STAGES:
         described = training.get(stage)
         if not isinstance(described, Mapping):
@@ -139,12 +141,34 @@ def _training_lines(training: Mapping[str, Any], manifests: set[str]) -> list[st
         ]
         names = [name for name in STAGE_ROWS if name in described]
         names += sorted(set(described) - set(names) - {"split_digest"})
+        rows = _dataset_rows(described)
+        if rows:
+            names.remove("datasets")
         lines += [f"| {STAGE_ROWS.get(n, n)} | {_inline(described[n])} |" for n in names]
         digest = str(described.get("split_digest", ""))
         where = f" (`{split_file(digest)}` lists them)" if digest in manifests else ""
         lines += [f"| recordings of each side | split {digest or 'not recorded'}{where} |", ""]
+        # Both stages are usually of one corpus, whose table is wanted once.
+        if rows and rows not in shown:
+            lines += [*rows, ""]
+            shown.append(rows)
     others = {key: value for key, value in training.items() if key not in STAGES}
     return lines + [f"- {key}: {_inline(value)}" for key, value in sorted(others.items())]
+
+
+def _dataset_rows(described: Mapping[str, Any]) -> list[str]:
+    """Return the table of a stage's data sets; checkpoints of older versions have names alone."""
+    datasets = described.get("datasets")
+    if not isinstance(datasets, list) or not all(isinstance(row, Mapping) for row in datasets):
+        return []
+    heads = "data set", "device", "licence", "recordings (subjects)", "hours"
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|---|"]
+    for row in datasets:
+        devices = _inline(row["devices"]) or "not recorded"
+        counts = f"{row['recordings']} ({row['subjects']})"
+        cells = (_inline(row["name"]), devices, _inline(row["licence"]), counts)
+        lines.append(f"| {' | '.join(cells)} | {row['hours']:.3f} |")
+    return lines
 
 
 def _inline(value: Any) -> str:

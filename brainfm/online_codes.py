@@ -27,6 +27,7 @@ from brainfm.codes import CodeCorpus
 from brainfm.corpus import Channels, Corpus
 from brainfm.corpus_signal import CorpusSignal, check_settings, too_short
 from brainfm.encoder import Encoder, canonical_order
+from brainfm.hub import find_checkpoint
 from brainfm.permutation import key_of
 from brainfm.sampling import Ints
 from brainfm.schedule import Unit
@@ -52,14 +53,14 @@ class OnlineCodes(CodeCorpus):
     corpus
         Folder that ``brainfm prepare`` made.
     tokenizer
-        Checkpoint folder; not a causal one.
+        Checkpoint folder or name; not a causal one.
     """
 
     def __init__(self, corpus: str | Path, tokenizer: str | Path) -> None:
         self.corpus = Corpus(corpus)
         self.path = self.corpus.path
-        self._checkpoint = Path(tokenizer)
-        self.encoder = Encoder.from_pretrained(tokenizer)
+        self._checkpoint = find_checkpoint(tokenizer)
+        self.encoder = Encoder.from_pretrained(self._checkpoint)
         check_settings(self.corpus, self.encoder, tokenizer)
         self.tokenizer = self.encoder.model.record.tokenizer
         if self.encoder.model.record.input_contract != "brainfm":

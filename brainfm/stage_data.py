@@ -2,10 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from lightning import LightningDataModule
 
+from brainfm.audit import audit
 from brainfm.recording_info import RecordingInfo
 from brainfm.splits import Split
 
@@ -32,6 +34,32 @@ class ResumableLoader(Protocol[BatchOut]):
         """Continue after the batch at which :meth:`state_dict` was taken."""
 
 
+def audited_split(path: str | Path, *, shared: Mapping[str, str] | None = None) -> Split:
+    """Read a manifest to train by.
+
+    Parameters
+    ----------
+    path
+        What ``brainfm corpus split`` wrote.
+    shared
+        Recordings that hold stretches of others (:attr:`Corpus.shared`).
+
+    Raises
+    ------
+    ValueError
+        Its sides share something: what was learned could be what is measured.
+    """
+    split = Split.load(path)
+    findings = audit(split, shared=shared)
+    if findings:
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        raise ValueError(
+            f"the sides of {path} leak: {findings[0]}{more}; divide with 'brainfm corpus split', "
+            "which keeps such recordings together"
+        )
+    return split
+
+
 def training_summary(
     recordings: Sequence[RecordingInfo], corpus_digest: str, split: Split
 ) -> dict[str, Any]:
@@ -52,8 +80,26 @@ def training_summary(
         "recordings": len(recordings),
         "subjects": len({(info.dataset, info.subject or info.id) for info in recordings}),
         "hours": round(sum(info.duration for info in recordings) / 3600, 4),
-        "datasets": sorted({f"{i.dataset} ({i.licence or 'licence unknown'})" for i in recordings}),
+        "datasets": _dataset_rows(recordings),
     }
+
+
+def _dataset_rows(recordings: Sequence[RecordingInfo]) -> list[dict[str, Any]]:
+    """Return a row for each data set, by name; its fields are those of a model card's table."""
+    members: dict[tuple[str, str], list[RecordingInfo]] = {}
+    for info in recordings:
+        members.setdefault((info.dataset, info.licence), []).append(info)
+    return [
+        {
+            "name": name,
+            "licence": licence or "unknown",
+            "devices": sorted({info.device for info in infos if info.device}),
+            "recordings": len(infos),
+            "subjects": len({info.subject or info.id for info in infos}),
+            "hours": round(sum(info.duration for info in infos) / 3600, 4),
+        }
+        for (name, licence), infos in sorted(members.items())
+    ]
 
 
 class StageData(LightningDataModule, Generic[BatchT]):

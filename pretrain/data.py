@@ -18,8 +18,8 @@ from brainfm.codes import CodeCorpus
 from brainfm.config_json import to_json
 from brainfm.online_codes import OnlineCodes, SignalLoader
 from brainfm.signal_frames import SignalBatch
-from brainfm.splits import SPLIT_FILE, Split
-from brainfm.stage_data import StageData, training_summary
+from brainfm.splits import SPLIT_FILE
+from brainfm.stage_data import StageData, audited_split, training_summary
 from brainfm.token_statistics import code_counts
 
 WINDOWS_PER_BATCH = 8
@@ -52,7 +52,8 @@ class CodeData(StageData[Any]):
     corpus
         Folder that ``brainfm prepare`` made; only with ``online``.
     tokenizer
-        Checkpoint folder of a tokenizer that is not causal; only with ``online``.
+        Checkpoint folder or name (``nano``) of a tokenizer that is not causal; only with
+        ``online``.
     augmentation
         How sensor arrays are varied in training; only with ``online``.
     """
@@ -85,7 +86,7 @@ class CodeData(StageData[Any]):
             self.codes = CodeCorpus(codes)
         if split is None and corpus is None:
             raise ValueError("data.split is missing: name what 'brainfm corpus split' wrote")
-        self.split = Split.load(split or Path(corpus or "") / SPLIT_FILE)
+        self.split = audited_split(split or Path(corpus or "") / SPLIT_FILE)
         for name, value in (
             ("windows_per_batch", windows_per_batch),
             ("global_batch", global_batch),

@@ -9,8 +9,8 @@ from brainfm.batches import Batch
 from brainfm.corpus import Corpus
 from brainfm.loader import WindowLoader
 from brainfm.processing import ProcessingConfig
-from brainfm.splits import Split
-from brainfm.stage_data import StageData, training_summary
+from brainfm.splits import SPLIT_FILE
+from brainfm.stage_data import StageData, audited_split, training_summary
 
 
 class WindowData(StageData[Batch]):
@@ -49,7 +49,8 @@ class WindowData(StageData[Batch]):
     ) -> None:
         super().__init__()
         self.corpus = Corpus(corpus)
-        self.split = Split.load(split or self.corpus.path / "split.json")
+        path = split or self.corpus.path / SPLIT_FILE
+        self.split = audited_split(path, shared=self.corpus.shared)
         self.window_s = window_s
         self.channel_seconds = channel_seconds
         self.n_workers = n_workers

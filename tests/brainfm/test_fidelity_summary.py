@@ -74,7 +74,7 @@ def test_export_puts_it_into_the_model_card(card, model, tmp_path, capsys):
     assert main(words) == 0
     assert "Not measured" in (tmp_path / "out" / "README.md").read_text()
     assert main([*words, "--fidelity", str(card)]) == 0
-    row = "| test, cap64 | eeg | 3 (2) | 0.76 [0.70, 0.80] | 0.25 |"
+    row = "| test, cap64 | eeg | 3 (2) | 0.76 [0.70, 0.80] | 0.25 | windows |"
     assert row in (tmp_path / "out" / "README.md").read_text()
     again = save_checkpoint(load_checkpoint(tmp_path / "out"), tmp_path / "again")
     assert row in (again / "README.md").read_text()

@@ -87,7 +87,9 @@ def test_what_was_trained_is_what_is_exported(corpus, module, tmp_path):
 def test_the_export_says_what_it_was_trained_on(corpus, module, tmp_path):
     source = data(corpus)
     trainer(tmp_path / "run").fit(module(), datamodule=source)
-    record = export_run(tmp_path / "run", tmp_path / "out").record
+    (tmp_path / "more.md").write_text("## Probes\n\nnone\n")
+    sections = [tmp_path / "more.md"]
+    record = export_run(tmp_path / "run", tmp_path / "out", sections=sections).record
     assert record.masked_model is None
     assert record.processing == source.processing
     trained = record.training["tokenizer"]
@@ -96,9 +98,12 @@ def test_the_export_says_what_it_was_trained_on(corpus, module, tmp_path):
     assert trained["subjects"] == 3
     assert trained["corpus_digest"] == source.corpus.digest
     assert trained["split_digest"] == source.split.digest
-    assert trained["datasets"] == ["noise (licence unknown)"]
+    (row,) = trained["datasets"]
+    assert (row["name"], row["licence"], row["recordings"]) == ("noise", "unknown", 3)
+    assert row["hours"] == trained["hours"] > 0
     card = (tmp_path / "out" / "README.md").read_text()
     assert source.corpus.digest in card
+    assert "\n## Probes\n\nnone\n" in card
     assert checkpoint_splits(tmp_path / "out") == [source.split]
 
 

@@ -24,9 +24,9 @@ def nearest(x: Tensor, centres: Tensor) -> Tensor:
     """Return the index (M,) of the centre (K, D) nearest to each vector (M, D)."""
     offset = -centres.square().sum(-1) / 2
     transposed = centres.T.contiguous()
-    return torch.cat(
-        [torch.addmm(offset, piece, transposed).argmax(-1) for piece in x.split(PIECE)]
-    )
+    # A graph that is traced has as many pieces as its example: for any number of vectors, one.
+    pieces = (x,) if torch.compiler.is_compiling() else x.split(PIECE)
+    return torch.cat([torch.addmm(offset, piece, transposed).argmax(-1) for piece in pieces])
 
 
 def cluster_sums(x: Tensor, index: Tensor, n_centres: int, n_ranks: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from brainfm.elimination import solve_definite
+
 
 class Mixing(NamedTuple):
     """Lead field G (B, C, N) and the sensors' precision, one over noise variance, (B, C, 1)."""
@@ -64,7 +66,7 @@ class LeadField(nn.Module):
             weighted = field * (precision * mask.unsqueeze(-1))
             normal = weighted.transpose(1, 2) @ field
             normal = normal + torch.eye(normal.shape[-1], device=x.device)
-            inverse = torch.linalg.solve(normal, weighted.transpose(1, 2))
+            inverse = solve_definite(normal, weighted.transpose(1, 2))
             # What stands in unseen channels may be anything, also not finite.
             return inverse @ x.float().masked_fill(~mask.unsqueeze(-1), 0.0)
 

@@ -1,4 +1,4 @@
-"""Which trials a checkpoint has already seen, without their labels, while it was pretrained.
+"""Which trials a checkpoint has already seen, mostly without labels, while it was trained.
 
 A checkpoint holds the manifests of the splits it was trained by
 (:func:`brainfm.checkpoints.checkpoint_splits`). Older ones record the digest alone: without that
@@ -28,12 +28,15 @@ class PretrainingOverlap:
         Subjects with trials ("data set/subject") of whom any recording was trained on.
     notes
         What is not known and how to find out, one line each.
+    labels
+        Whether labels were trained on too: the checkpoint is a fine-tuned one.
     """
 
     known: bool
     recordings: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    labels: bool = False
 
     @property
     def line(self) -> str:
@@ -44,7 +47,7 @@ class PretrainingOverlap:
             return "overlap with pretraining: none"
         return (
             f"overlap with pretraining: {len(self.recordings)} recordings, {len(self.subjects)} "
-            "subjects (without labels)"
+            f"subjects ({'it was fine-tuned: with' if self.labels else 'without'} labels)"
         )
 
 
@@ -90,6 +93,7 @@ def pretraining_overlap(
         recordings=tuple(sorted(info.id for info in infos if marks & set(_marks(info)))),
         subjects=tuple(sorted({unit_of(i, "subject") for i in infos if i.subject} & people)),
         notes=tuple(notes),
+        labels="finetuning" in stages,
     )
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from brainfm.splits import Split
 
-STAGES = ("tokenizer", "masked_model")
-"""Parts of a model, which may have been trained by different splits."""
+STAGES = ("tokenizer", "masked_model", "finetuning")
+"""Parts of a model, and what became of all of them together: each may have a split of its own."""
 TRAINED_ON = ("train", "validation")
 """Sides that have had a say: validation chose the weights that were kept."""
 

@@ -8,7 +8,7 @@ Shapes: N trials.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from brainfm.atomic import write_json_atomic
 from brainfm.config_json import from_json, to_json
 from brainfm.recording_info import content_hash
+from brainfm.splits import Listed
 from brainfm.trials import CONTENTS, Trials
 
 KINDS = ("dataset", "subject", "session", "run", "recording", *CONTENTS, "time")
@@ -147,9 +148,20 @@ class TrialSplit:
     @classmethod
     def load(cls, path: str | Path) -> "TrialSplit":
         """Read a manifest; :meth:`check` tells whether it fits a table of trials."""
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-            raise ValueError(f"{path} is no manifest of trials in format {FORMAT}")
-        if content.pop("seal", None) != content_hash(content):
-            raise ValueError(f"{path} is damaged or was edited (seal differs); restore it")
-        return from_json(cls, content["split"], f"{path}: split")
+        return from_json(cls, _manifest(path)["split"], f"{path}: split")
+
+
+def listed_recordings(path: str | Path) -> tuple[Listed, ...]:
+    """Return the recordings that a manifest of :meth:`TrialSplit.save` names."""
+    names = [f.name for f in fields(Listed)]
+    found = _manifest(path)["recordings"]
+    return tuple(Listed(**{name: entry.get(name, "") for name in names}) for entry in found)
+
+
+def _manifest(path: str | Path) -> dict[str, Any]:
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise ValueError(f"{path} is no manifest of trials in format {FORMAT}")
+    if content.pop("seal", None) != content_hash(content):
+        raise ValueError(f"{path} is damaged or was edited (seal differs); restore it")
+    return content

@@ -8,7 +8,7 @@ glass for a bottle; chairs have none and are left out), so that what is decoded 
 features; the null is the same with the categories shuffled within training runs. Localizer: t of
 sound against sight, and the lag of the response.
 
-    python benchmarks/fmri.py DATA
+    python benchmarks/fmri.py DATA --runs OUT
     python benchmarks/fmri.py DATA --stamps STAMPS --weights efficientnet-lite0.pth
 
 DATA holds ``fmri_haxby`` and ``fmri_av_localizer``; STAMPS is the folder ``stamps`` of Debian's
@@ -27,6 +27,8 @@ import torch
 
 T_R, N_VOLUMES, N_RUNS, BLOCK_S = 2.5, 121, 8, 22.5
 CATEGORIES = "house scrambled cat shoe bottle scissors chair face".split()  # noqa: SIM905
+WINDOWS = ("[5.0,22.5]", "[5.0,25.0]", "[5.0,27.5]", "[2.5,22.5]", "[7.5,25.0]")
+"""Seconds from the start of a block that are tried; a block lasts 22.5 s."""
 STAMPS = {
     "house": ["town/houses/**/*house*.png", "town/houses/*.png"],
     "cat": ["animals/mammals/cats/*.png", "seasonal/halloween/blackcat.png"],
@@ -76,6 +78,45 @@ def categories(x: np.ndarray, y: np.ndarray, runs: np.ndarray) -> float:
         model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         right += int((model.fit(x[~out], y[~out]).predict(x[out]) == y[out]).sum())
     return right / len(y)
+
+
+def by_the_command(data: Path, out: Path) -> None:
+    """Print what the preset ``haxby`` gives, and windows chosen by the validation of each fold.
+
+    Every choice but the candidates is made without the run that is tested.
+    """
+    from brainfm.finetune.predictions import Predictions, fold_path, predictions_path
+
+    from brainfm.cli import main as command
+
+    right: dict[str, dict[str, np.ndarray]] = {}
+    chosen: dict[str, np.ndarray] = {}
+    for window in WINDOWS:
+        words = ["finetune", "fit", "--config", "haxby", "--data.trials.window", window]
+        words += ["--data.source.init_args.root", str(data / "fmri_haxby")]
+        words += ["--data.cache", str(out / "cache"), "--out", str(out / window.strip("[]"))]
+        if command(words):
+            raise SystemExit(1)
+        found = {
+            side: [
+                Predictions.load(predictions_path(fold_path(out / window.strip("[]"), k), side))
+                for k in range(N_RUNS)
+            ]
+            for side in ("validation", "test")
+        }
+        rows = np.arange(8)
+        sure = [p.output[rows, p.target] for p in found["validation"]]
+        right[window] = {
+            side: np.array([(p.output.argmax(1) == p.target).mean() for p in given])
+            for side, given in found.items()
+        }
+        # Blocks that are right count; of equal ones, the surer.
+        chosen[window] = right[window]["validation"] + 1e-3 * np.mean(sure, axis=1)
+    for window, one in right.items():
+        print(f"window {window} s: " + ", ".join(f"{s} {x.mean():.3f}" for s, x in one.items()))
+    best = np.argmax([chosen[window] for window in WINDOWS], axis=0)
+    value = np.mean([right[WINDOWS[k]]["test"][fold] for fold, k in enumerate(best.tolist())])
+    print(f"window chosen by validation in every fold: {value:.3f} (chance .125)")
 
 
 def pictures(stamps: Path) -> dict[str, torch.Tensor]:
@@ -159,7 +200,10 @@ def decode(
 
 
 def localizer(folder: Path) -> None:
-    """Print contrast and lag of the localizer."""
+    """Print contrast and lag of the localizer, volumes modelled at their start and their middle.
+
+    The makers' own program (pyHRF) counts scans from their start.
+    """
     from brainfm.bold import contrast, roi_series, voxel_series
     from brainfm.hrf import fit_lags
 
@@ -167,18 +211,25 @@ def localizer(folder: Path) -> None:
         events = [(float(row[2]), 0.5, row[1]) for row in csv.reader(file, delimiter=" ")]
     bold, mask = (folder / f"real_data_vol_4_regions_{name}.nii.gz" for name in ("BOLD", "mask"))
     both = {"audio": 1.0, "video": -1.0}
-    t = contrast(voxel_series(bold, mask), events, both, t_r=2.4).t
-    print(f"localizer, sound against sight: t of voxels from {t.min():.1f} to {t.max():.1f}")
+    voxels = voxel_series(bold, mask)
     found = roi_series(bold, mask, t_r=2.4, high_pass=0.01)
-    times = (np.arange(len(found.series)) + 0.5) * 2.4
     regions = ("auditory", "audio"), ("auditory", "audio"), ("visual", "video"), ("visual", "video")
-    for region, (name, kind) in enumerate(regions):
-        own = contrast(found.series[:, [region]], events, {kind: 1.0}, t_r=2.4).t[0]
-        drive = np.zeros((round(128 * 2.4 * 10), 2))
-        for onset, _, what in events:
-            drive[round(onset * 10), int(what == "video")] += 1
-        lag = fit_lags(drive, 10.0, found.series[:, [region]], times, lags=np.arange(0, 6.1, 0.5))
-        print(f"  region {region + 1}, {name:<8} t of {kind} {own:5.1f}, lag {lag.lag[0]:.1f} s")
+    drive = np.zeros((round(128 * 2.4 * 10), 2))
+    for onset, _, what in events:
+        drive[round(onset * 10), int(what == "video")] += 1
+    for when, share in (("start", 0.0), ("middle", 0.5)):
+        t = contrast(voxels, events, both, t_r=2.4, slice_time=share).t
+        print(f"localizer, volumes at their {when}: sound - sight t {t.min():.1f} to {t.max():.1f}")
+        times = (np.arange(len(found.series)) + share) * 2.4
+        for region, (name, kind) in enumerate(regions):
+            series = found.series[:, [region]]
+            own = contrast(series, events, {kind: 1.0}, t_r=2.4, slice_time=share).t[0]
+            away = contrast(series, events, both, t_r=2.4, slice_time=share).t[0]
+            lag = fit_lags(drive, 10.0, series, times, lags=np.arange(0, 6.1, 0.5))
+            print(
+                f"  region {region + 1}, {name:<8} t of {kind} {own:5.1f}, sound - sight "
+                f"{away:5.1f}, lag {lag.lag[0]:.1f} s"
+            )
 
 
 def main() -> None:
@@ -187,6 +238,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path)
+    parser.add_argument("--runs", type=Path, help="Decode with the command too, into this folder.")
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--shuffles", type=int, default=10)
@@ -197,6 +249,8 @@ def main() -> None:
         f"Haxby: {x.shape[1]} voxels, 8 categories, leave a run out: {categories(x, y, runs):.3f} "
         "(chance .125)"
     )
+    if args.runs is not None:
+        by_the_command(args.data, args.runs)
     localizer(args.data / "fmri_av_localizer")
     if args.stamps is None or args.weights is None:
         print("no --stamps and --weights: features of pictures are not decoded")

@@ -60,8 +60,8 @@ def loaded(image: Image, what: str, *, dims: tuple[int, ...]) -> Any:
     return image
 
 
-def check_grid(atlas: Any, image: Any, *, resample: bool) -> None:
-    """Raise ValueError unless an atlas lies where the image is.
+def check_grid(atlas: Any, image: Any, *, resample: bool, what: str = "atlas") -> None:
+    """Raise ValueError unless an atlas or mask lies where the image is.
 
     Parameters
     ----------
@@ -69,13 +69,17 @@ def check_grid(atlas: Any, image: Any, *, resample: bool) -> None:
         nibabel images.
     resample
         Whether another grid is allowed if most of the atlas is inside the field of view.
+    what
+        What the message calls the first of them.
     """
     same = atlas.shape[:3] == image.shape[:3] and np.allclose(atlas.affine, image.affine, atol=1e-3)
     if same:
         return
-    grids = f"{_grid(atlas)} of the atlas is not {_grid(image)} of the image"
+    grids = f"{_grid(atlas)} of the {what} is not {_grid(image)} of the image"
     if not resample:
-        raise ValueError(f"{grids}; give an atlas in its space, or resample=True if they agree")
+        article = "an" if what[0] in "aeiou" else "a"
+        mend = " or resample=True if they agree" if what == "atlas" else ""
+        raise ValueError(f"{grids}; give {article} {what} in its space{',' if mend else ''}{mend}")
     inside = _share_inside(atlas, image)
     if inside < LEAST_INSIDE:
         raise ValueError(
@@ -200,7 +204,7 @@ def voxel_series(image: Image, mask: Image) -> FloatArray:
         As for :func:`roi_series`; the mask is empty.
     """
     bold, where = loaded(image, "BOLD", dims=(4,)), loaded(mask, "mask", dims=(3,))
-    check_grid(where, bold, resample=False)
+    check_grid(where, bold, resample=False, what="mask")
     inside = np.asanyarray(where.dataobj) != 0
     if not inside.any():
         raise ValueError("the mask has no voxel")
@@ -243,6 +247,7 @@ def contrast(
     t_r: float,
     confounds: NDArray[Any] | None = None,
     high_pass: float = 0.01,
+    slice_time: float = 0.5,
 ) -> Contrast:
     """Return a contrast of conditions in a general linear model with autoregressive noise.
 
@@ -255,11 +260,14 @@ def contrast(
     weights
         By condition, for instance ``{"audio": 1, "video": -1}``.
     t_r
-        Seconds between volumes; each is modelled at its middle.
+        Seconds between volumes.
     confounds
         (V, F) more regressors.
     high_pass
         Hz of the slowest cosine left in.
+    slice_time
+        When a volume is modelled, as a share of ``t_r`` after its start: 0.5 where slices were
+        acquired one after the other and left so, 0 where they were corrected to the first.
     """
     import pandas as pd
     from nilearn.glm import compute_contrast
@@ -271,8 +279,10 @@ def contrast(
             f"contrast of {sorted(set(weights) - conditions) or 'nothing'}, but the events are of "
             f"{sorted(conditions)}"
         )
+    if not 0 <= slice_time <= 1:
+        raise ValueError(f"slice_time is a share of t_r, from 0 to 1, got {slice_time}")
     table = pd.DataFrame(list(events), columns=["onset", "duration", "trial_type"])
-    frames = (np.arange(len(series)) + 0.5) * t_r
+    frames = (np.arange(len(series)) + slice_time) * t_r
     extra = clean_confounds(confounds, len(series))
     design = make_first_level_design_matrix(
         frames, table, hrf_model="spm", drift_model="cosine", high_pass=high_pass, add_regs=extra

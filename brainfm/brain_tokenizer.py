@@ -30,7 +30,7 @@ from brainfm.seanet import SEANetDecoder, SEANetEncoder
 from brainfm.seanet_layers import Past
 from brainfm.sensor_attention import SensorAttention, SourceAttention
 from brainfm.sensor_embedding import SensorEmbedding
-from brainfm.sensors import SENSOR_TYPES
+from brainfm.sensors import ELECTROMAGNETIC, SENSOR_TYPES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class TokenizerConfig:
     lstm_layers: int = 2
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     types: dict[str, int] = field(
-        default_factory=lambda: {name: kind.code for name, kind in SENSOR_TYPES.items()}
+        default_factory=lambda: {name: SENSOR_TYPES[name].code for name in ELECTROMAGNETIC}
     )
     position_scale: float = 0.1
     fourier_bands: int = 4

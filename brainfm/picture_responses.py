@@ -69,6 +69,21 @@ class PictureResponses:
             x[here] = (self.x[here] - train.mean(0)) / np.where(deviation > 0, deviation, 1)
         return replace(self, x=x)
 
+    def select(self, chosen: NDArray[np.bool_]) -> "PictureResponses":
+        """Return some of the trials (N,).
+
+        Raises
+        ------
+        ValueError
+            None of them.
+        """
+        return PictureResponses(
+            x=self.x[chosen],
+            picture=self.picture[chosen],
+            session=self.session[chosen],
+            test=self.test[chosen],
+        )
+
     def averaged(self) -> "PictureResponses":
         """Return the mean response to each picture, sorted by name; sessions are joined."""
         names, first, place = np.unique(self.picture, return_index=True, return_inverse=True)
@@ -205,6 +220,46 @@ def nsd(
         picture=np.array([f"{n:05d}" for n in number.tolist()], dtype=np.str_),
         session=np.array(names, dtype=np.str_),
         test=np.array([n in shared for n in number.tolist()]),
+    )
+
+
+def response_table(root: str | Path, subject: str) -> PictureResponses:
+    """Read responses of any origin: an array, and a table with a row for each of its rows.
+
+    Parameters
+    ----------
+    root
+        Folder with ``sub-01_responses.npy`` (N, V) and ``sub-01_trials.tsv``, whose columns are
+        ``picture``, and if wanted ``session`` and ``part`` (train, test).
+    subject
+        As in ``sub-01``: "01".
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        A file is missing, has other rows or columns, or values that are not finite.
+    """
+    folder = Path(root).expanduser()
+    path, table = (_there(folder / f"sub-{subject}_{n}") for n in ("responses.npy", "trials.tsv"))
+    x = np.load(path, allow_pickle=False)
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, delimiter="\t", restval="")
+        if "picture" not in (reader.fieldnames or ()):
+            raise ValueError(f"{table}: has no column 'picture'")
+        rows = list(reader)
+    if x.ndim != 2 or len(x) != len(rows):
+        raise ValueError(f"{path}: responses {x.shape} for the {len(rows)} trials of {table.name}")
+    if not np.isfinite(x).all():
+        raise ValueError(f"{path}: holds values that are not finite")
+    parts = [row.get("part") or "train" for row in rows]
+    unknown = sorted(set(parts) - {"train", "test"})
+    if unknown:
+        raise ValueError(f"{table}: part must be train or test, got {unknown[0]!r}")
+    return PictureResponses(
+        x=x.astype(np.float32),
+        picture=np.array([row["picture"] for row in rows], dtype=np.str_),
+        session=np.array([row.get("session") or "1" for row in rows], dtype=np.str_),
+        test=np.array([part == "test" for part in parts]),
     )
 
 

@@ -28,6 +28,7 @@ TYPE_COLOURS = MappingProxyType(
         "planar": "#009E73",
         "axial": "#CC79A7",
         "ieeg": "#E69F00",
+        "voxel": "#56B4E9",
     }
 )
 
@@ -59,6 +60,7 @@ _UNITS = MappingProxyType(
         "V": DisplayUnit("µV", 1e6),
         "T": DisplayUnit("fT", 1e15),
         "T/m": DisplayUnit("fT/cm", 1e13),
+        "": DisplayUnit("SD", 1.0),
     }
 )
 

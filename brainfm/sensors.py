@@ -41,9 +41,14 @@ SENSOR_TYPES = MappingProxyType(
         "planar": SensorType(code=2, unit="T/m", oriented=True, label="planar gradiometer"),
         "axial": SensorType(code=3, unit="T", oriented=True, label="axial gradiometer"),
         "ieeg": SensorType(code=4, unit="V", oriented=False, label="intracranial EEG"),
+        "voxel": SensorType(code=5, unit="", oriented=False, label="voxel"),
     }
 )
-"""Every kind of sensor brainfm knows. An OPM is a ``mag``."""
+"""Every kind of sensor brainfm knows. An OPM is a ``mag``; a ``voxel`` is one of fMRI, or a region,
+whose signal is standardised and has no unit."""
+
+ELECTROMAGNETIC = tuple(name for name in SENSOR_TYPES if name != "voxel")
+"""Those that measure currents in the brain, which tokenizers are made for."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

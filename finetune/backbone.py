@@ -26,6 +26,20 @@ class FeatureShape(NamedTuple):
 class Backbone(nn.Module, ABC):
     """From trials to features (B, P, N, D). Named by ``model.backbone.class_path``."""
 
+    trial_recordings: Sequence[str] = ()
+    """Recording of every trial, by place in the table, for messages; empty where not known."""
+
+    def named(self, trial: int) -> str:
+        """Return what a message calls a trial."""
+        if not self.trial_recordings:
+            return f"trial {trial}"
+        return f"trial {trial} (recording {self.trial_recordings[trial]})"
+
+    @property
+    def weightless(self) -> bool:
+        """Return whether it is a fixed function of the signal, with nothing to learn."""
+        return False
+
     @property
     @abstractmethod
     def processing(self) -> ProcessingConfig:

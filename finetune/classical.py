@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainfm.formats import quiet_mne
+from brainfm.hub import find_checkpoint
 from brainfm.trial_splits import TRIAL_SPLIT_FILE
 
 from . import bold_features
@@ -53,7 +54,7 @@ class Task:
     def checkpoint(self) -> str | None:
         """Return the folder of the run's checkpoint, None if its backbone has none."""
         found = (self.settings["model"]["backbone"].get("init_args") or {}).get("checkpoint")
-        return None if found is None else str(found)
+        return None if found is None else str(find_checkpoint(found))
 
 
 Make = Callable[[Task], Any]
@@ -131,12 +132,14 @@ DECODERS: MappingProxyType[str, Classical] = MappingProxyType(
             (lambda task: bold_features.LaggedPower(task.sfreq, task.window),)
         ),
         "alpha_theta": Classical((lambda task: bold_features.AlphaTheta(task.sfreq, task.window),)),
+        "voxel_means": Classical((lambda task: features.Means(),)),
+        "voxel_lda": Classical((lambda task: features.Means(),), discriminant=True),
         "code_histogram": Classical((lambda task: features.Stateless(),)),
     }
 )
 """By name. ``csp``, ``cca`` and ``xdawn`` know classes only; ``mean``, ``response_power``,
 ``lagged_power`` and ``alpha_theta`` are meant for volumes of BOLD."""
-CLASSES_ONLY = ("csp", "cca", "xdawn", "evoked_lda")
+CLASSES_ONLY = ("csp", "cca", "xdawn", "evoked_lda", "voxel_lda")
 
 
 def run_classical(run: Path, name: str) -> Path:

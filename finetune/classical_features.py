@@ -40,6 +40,14 @@ class Stateless(TransformerMixin, BaseEstimator):
         return x
 
 
+class Means(Stateless):
+    """Mean of every channel over the trial, (N, C): the pattern of voxels."""
+
+    def transform(self, x: Array) -> Array:
+        """Return the features of trials (N, C, T)."""
+        return np.asarray(x.mean(axis=-1))
+
+
 def band_pass(x: Array, sfreq: float, low: float, high: float) -> Array:
     """Return trials (N, C, T) limited to a band, Hz, without delay."""
     from scipy.signal import butter, sosfiltfilt

@@ -21,6 +21,7 @@ from brainfm.trials import TrialConfig
 from . import recording_sources  # noqa: F401  # the command line lists the sources it knows
 from .decoding_trials import make_decoding_trials
 from .input_control import InputControl, shuffled_targets
+from .modalities import MODALITY
 from .targets import LabelTargets, Targets, TargetSource
 from .trial_batch import TrialBatch
 from .trial_reader import FeatureRows, TrialReader, subjects_of
@@ -30,7 +31,6 @@ from .trial_stream import TrialStream
 Side = Literal["train", "validation", "test", "all"]
 CACHE = "corpus"
 """Folder of prepared recordings in the folder of a run, where no other is named."""
-MAX_EXAMPLES = 8
 
 
 class DecodingData(StageData[TrialBatch]):
@@ -153,6 +153,7 @@ class DecodingData(StageData[TrialBatch]):
             training=None if self.fold is None else self.indices("train"),
             scaling=self.scaling,
             clamp=self.clamp,
+            several=self.source.one_modality_batches,
         )
         self.__dict__.pop("example", None)
         self._processing = processing
@@ -202,7 +203,9 @@ class DecodingData(StageData[TrialBatch]):
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
         """Return of every trial its units, label and stimulus, by name, in the table's order."""
-        return self.made.columns
+        modality = self.reader.modality
+        more = {} if modality is None else {MODALITY: tuple(modality.tolist())}
+        return self.made.columns | more
 
     @property
     def input_digest(self) -> str:
@@ -267,6 +270,7 @@ class DecodingData(StageData[TrialBatch]):
             chosen,
             batch_size=self.batch_size,
             passage=self.reader.passage[chosen] if self.keep_passages else None,
+            kind=None if self.reader.modality is None else self.reader.modality[chosen],
             rank=rank,
             world_size=world_size,
             seed=self.seed,
@@ -293,6 +297,4 @@ class DecodingData(StageData[TrialBatch]):
     @cached_property
     def example(self) -> TrialBatch:
         """Return the signal of one trial of each of some recordings, for building models."""
-        order = {trial.recording: k for k, trial in enumerate(self.trials.rows)}
-        chosen = np.array(sorted(order.values())[:MAX_EXAMPLES], dtype=np.int64)
-        return self.reader.batch(chosen, features=None)
+        return self.reader.example()

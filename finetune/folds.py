@@ -18,6 +18,7 @@ from .closed_form import fit_readout
 from .data import DecodingData, Side
 from .decoded_run import load_run
 from .measures import measures_of
+from .modalities import MODALITY
 from .module import DecodingModule
 from .predicting import predict_side
 from .predictions import fold_path, predictions_path
@@ -73,6 +74,7 @@ def write_run(
         audit=tuple(data.findings),
         software=software_versions(),
         seed=int(settings.get("seed_everything") or 0),
+        folder=str(Path.cwd()),
     ).save(run)
     write_text_atomic(run / CONFIG_FILE, yaml.safe_dump(dict(settings), sort_keys=False))
     if data.findings:
@@ -82,7 +84,8 @@ def write_run(
 def decoder_name(module: DecodingModule) -> str:
     """Return backbone and adaptation in words; a pretrained backbone with new weights says so."""
     backbone = module.backbone
-    new = " with random weights" if backbone.digest and backbone.pretraining() is None else ""
+    random = backbone.digest and not backbone.weightless and backbone.pretraining() is None
+    new = " with random weights" if random else ""
     return f"{type(backbone).__name__}{new}, {module.adaptation.kind}"
 
 
@@ -177,6 +180,11 @@ def scores(run: Path) -> str:
     chance = "" if metric.chance is None else f"  (chance {metric.chance:.3f})"
     value = metric.compute(main.prediction, main.target)
     lines.append(f"{'all':>6}  {len(folds):>6}  {value:.3f}{chance}")
+    of_trial = decoded.column(MODALITY) if MODALITY in decoded.record.columns else folds[:0]
+    for name in np.unique(of_trial).tolist():
+        chosen = of_trial == name
+        value = metric.compute(main.prediction[chosen], main.target[chosen])
+        lines.append(f"{name:>6}  {int(chosen.sum()):>6}  {value:.3f}")
     if decoded.record.synthetic:
         lines.append("the recordings are synthetic")
     if decoded.record.control != "none":

@@ -39,11 +39,13 @@ def run_neighbour(run: Path, folder: Path) -> Path:
     def fold(number: int) -> Decode:
         data = load_data(run, fold=number)
         targets, train = data.targets, data.indices("train")
+        # Of voxels the mean over the trial is the pattern; drifts are gone already.
+        centred = all("voxel" not in info.types for info in data.trials.recordings.values())
         if kind == "retrieval":
             targets = comparable(targets, train)
 
         def decode(like: Predictions) -> Predictions:
-            nearest = train[nearest_windows(data.windows, like.trial, train)]
+            nearest = train[nearest_windows(data.windows, like.trial, train, centred=centred)]
             return as_predictions(kind, targets, targets.rows[nearest], like)
 
         return decode
@@ -52,17 +54,21 @@ def run_neighbour(run: Path, folder: Path) -> Path:
 
 
 def nearest_windows(
-    windows: Windows, trials: NDArray[np.int64], train: NDArray[np.int64]
+    windows: Windows,
+    trials: NDArray[np.int64],
+    train: NDArray[np.int64],
+    *,
+    centred: bool = True,
 ) -> NDArray[np.int64]:
     """Return for each trial the place (N,) in ``train`` of the most correlated window.
 
-    Windows are correlated over all sensors and samples, each sensor less its mean.
+    Windows are correlated over all sensors and samples, each sensor less its mean if ``centred``.
     """
     place = np.zeros(len(trials), dtype=np.int64)
     best = np.full(len(trials), -np.inf, dtype=np.float32)
-    queries = np.concatenate(list(_parts(windows, trials)))
+    queries = np.concatenate(list(_parts(windows, trials, centred)))
     begin = 0
-    for part in _parts(windows, train):
+    for part in _parts(windows, train, centred):
         found = queries @ part.T
         nearest = found.argmax(1)
         value = found[np.arange(len(found)), nearest]
@@ -72,13 +78,19 @@ def nearest_windows(
     return place
 
 
-def _parts(windows: Windows, trials: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+def _parts(
+    windows: Windows, trials: NDArray[np.int64], centred: bool
+) -> Iterator[NDArray[np.float32]]:
     """Yield windows as vectors (n, C T) of unit length; without variation they are zero."""
     for begin in range(0, len(trials), ROWS_AT_ONCE):
-        x = np.asarray(windows(trials[begin : begin + ROWS_AT_ONCE]), dtype=np.float32)
-        x = (x - x.mean(-1, keepdims=True)).reshape(len(x), -1)
+        x: NDArray[Any] = np.asarray(
+            windows(trials[begin : begin + ROWS_AT_ONCE]), dtype=np.float32
+        )
+        if centred:
+            x = x - x.mean(-1, keepdims=True)
+        x = x.reshape(len(x), -1)
         length = np.linalg.norm(x, axis=1, keepdims=True)
-        yield x / np.where(length > 0, length, 1)
+        yield np.asarray(x / np.where(length > 0, length, 1), dtype=np.float32)
 
 
 def as_predictions(

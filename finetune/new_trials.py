@@ -52,7 +52,13 @@ def write_new_predictions(data: DecodingData, run: Path, out: Path) -> Path:
     trials = make_trials(cuts, data.trial_config)
     nothing = Targets(ids=np.array(decoder.ids), rows=np.zeros(len(trials), dtype=np.int64))
     reader = TrialReader(
-        trials, corpus, nothing, InputControl(), scaling=data.scaling, clamp=data.clamp
+        trials,
+        corpus,
+        nothing,
+        InputControl(),
+        scaling=data.scaling,
+        clamp=data.clamp,
+        several=data.source.one_modality_batches,
     )
     slots = {name: k for k, name in enumerate(decoder.record.subjects, start=1)}
     subjects = trials.units("subject").tolist()
@@ -64,6 +70,7 @@ def write_new_predictions(data: DecodingData, run: Path, out: Path) -> Path:
         np.arange(len(trials), dtype=np.int64),
         batch_size=data.batch_size,
         passage=reader.passage if data.keep_passages else None,
+        kind=reader.modality,
         n_workers=data.n_workers,
     )
     output = decoder.outputs(stream)

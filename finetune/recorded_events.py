@@ -16,7 +16,7 @@ from brainfm.trial_events import (
     events_from_stim,
 )
 
-ENDINGS = r"[-_](raw|eeg|meg|ieeg|nirs)$"
+ENDINGS = r"[-_](raw|eeg|meg|ieeg|nirs|bold)$"
 """What MNE and BIDS put at the end of the name of a recording, before the dot."""
 
 

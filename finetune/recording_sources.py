@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -18,10 +17,9 @@ from brainfm.sensors import SensorArray
 from brainfm.sources import MODALITIES, Source
 from brainfm.trial_events import Event
 
+from .path_labels import LABELS, label_pattern, labelled
 from .recorded_events import EventConfig, event_path, read_events, table_events
 from .trial_source import Cut, Found, TrialSource
-
-LABELS = ("dataset", "subject", "session", "task", "run")
 
 
 class Files(TrialSource):
@@ -69,7 +67,7 @@ class Files(TrialSource):
         folder = Path(root).expanduser().absolute()
         if not folder.is_dir():
             raise ValueError(f"data.source root {root} is no folder")
-        self.events, self.labels, self.synthetic = events, _pattern(labels), synthetic
+        self.events, self.labels, self.synthetic = events, label_pattern(labels), synthetic
         self.entry = DatasetEntry(
             name=dataset or folder.name,
             root=folder,
@@ -82,17 +80,9 @@ class Files(TrialSource):
 
     def recordings(self) -> list[Found]:
         """Return the files that the globs name."""
-        return [_found(self._labelled(s), self.events) for s in catalogue_sources([self.entry])]
-
-    def _labelled(self, source: Source) -> Source:
-        if not self.labels.pattern:
-            return source
-        below = source.path.relative_to(self.entry.root).as_posix()
-        match = self.labels.search(below)
-        if match is None:
-            raise ValueError(f"{below}: does not match labels {self.labels.pattern!r}")
-        found: dict[str, Any] = {key: text for key, text in match.groupdict().items() if text}
-        return replace(source, **found)
+        sources = catalogue_sources([self.entry])
+        root = self.entry.root
+        return [_found(labelled(s, self.labels, root), self.events) for s in sources]
 
 
 class Bids(TrialSource):
@@ -271,19 +261,6 @@ class FromCorpus(TrialSource):
 
 def _found(source: Source, config: EventConfig) -> Found:
     return Found(source=source, events=partial(read_events, source, config))
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise ValueError(f"labels {text!r} is no regular expression: {error}") from None
-    unknown = sorted(set(pattern.groupindex) - set(LABELS))
-    if unknown or (text and not pattern.groupindex):
-        raise ValueError(
-            f"labels {text!r} must have groups (?P<NAME>...) among {', '.join(LABELS)}"
-        )
-    return pattern
 
 
 def _modalities(given: list[str] | None) -> tuple[str, ...]:

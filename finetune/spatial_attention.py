@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from brainfm.batches import Batch
-from brainfm.sensors import SENSOR_TYPES
+from brainfm.sensors import ELECTROMAGNETIC, SENSOR_TYPES
 
 CENTRE_M = (0.0, 0.0, 0.04)
 """Centre of the head in head coordinates, m."""
@@ -54,7 +54,7 @@ class SpatialAttention(nn.Module):
         self.harmonics, self.dropout = harmonics, dropout
         n_waves = 2 * harmonics**2
         self.place = nn.Parameter(torch.randn(n_virtual, n_waves) * n_waves**-0.5)
-        n_kinds = 1 + max(kind.code for kind in SENSOR_TYPES.values())
+        n_kinds = 1 + max(SENSOR_TYPES[name].code for name in ELECTROMAGNETIC)
         self.kind = nn.Parameter(torch.zeros(n_virtual, n_kinds + 3))
 
     def forward(self, signal: Batch) -> Tensor:

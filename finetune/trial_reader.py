@@ -22,10 +22,14 @@ from brainfm.trials import Trials, samples_of
 
 from .circular_shift import shifted_trials
 from .input_control import InputControl, noise_like
+from .modalities import modality_of
 from .passages import passages
 from .robust_scaling import RobustScaling
 from .targets import Targets
 from .trial_batch import TrialBatch
+
+MAX_EXAMPLES = 8
+"""Trials of every kind that models are built from."""
 
 
 class FeatureRows(Protocol):
@@ -57,6 +61,8 @@ class TrialReader:
         Training trials of the fold; None: no fold, all subjects are unknown.
     scaling, clamp
         As in :class:`~.data.DecodingData`.
+    several
+        Whether recordings are of several modalities.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class TrialReader:
         training: NDArray[np.int64] | None = None,
         scaling: Literal["none", "robust"] = "none",
         clamp: float | None = None,
+        several: bool = False,
     ) -> None:
         self.trials, self.corpus, self.control = trials, corpus, control
         seen = shifted_trials(trials, control) if control.kind == "shifted" else trials
@@ -86,6 +93,7 @@ class TrialReader:
         names = trials.units("subject").tolist()
         self.subject = np.array([slots.get(name, 0) for name in names], dtype=np.int64)
         self.clamp = clamp
+        self.modality = trial_modalities(trials) if several else None
         self.scaling = RobustScaling(trials, training, self.raw) if scaling == "robust" else None
 
     @property
@@ -161,21 +169,66 @@ class TrialReader:
 
     def batch(self, trials: NDArray[np.int64], *, features: FeatureRows | None) -> TrialBatch:
         """Return a batch with features, or with the signal where none are given."""
-        place = torch.from_numpy(np.asarray(trials, dtype=np.int64))
         if features is None:
-            rows, signal = None, collate([self.window(int(k)) for k in trials])
-        else:
-            rows, signal = features.rows(place), no_signal(len(trials))
+            return self._batch(trials, None, collate([self.window(int(k)) for k in trials]))
+        rows = features.rows(torch.from_numpy(np.asarray(trials, dtype=np.int64)))
+        return self._batch(trials, rows, no_signal(len(trials)))
+
+    def example(self) -> TrialBatch:
+        """Return the signal of one trial of each of some recordings, for building models.
+
+        Trials of several modalities are in one batch here, NaN after the end of the shorter.
+        """
+        several, kinds = self.modality is not None, self.modality
+        if kinds is None:
+            kinds = np.full(len(self.trials), "")
+        chosen = example_trials(self.trials, kinds)
+        windows = [self.window(int(k)) for k in chosen]
+        if several:
+            longest = max(window.x.shape[1] for window in windows)
+            windows = [_lengthened(window, longest) for window in windows]
+        return self._batch(chosen, None, collate(windows))
+
+    def _batch(
+        self, trials: NDArray[np.int64], features: Tensor | None, signal: Batch
+    ) -> TrialBatch:
         return TrialBatch(
             signal=signal,
-            features=rows,
+            features=features,
             subject=torch.from_numpy(self.subject[trials]),
             target=torch.from_numpy(self.target[trials]),
             rivals=torch.from_numpy(self.rivals[trials]),
             passage=torch.from_numpy(self.passage[trials]),
             onset=torch.from_numpy(self.onset[trials]),
-            trial=place,
+            trial=torch.from_numpy(np.asarray(trials, dtype=np.int64)),
         )
+
+
+def trial_modalities(trials: Trials) -> NDArray[np.str_]:
+    """Return the modality of every trial, by the sensors of its recording."""
+    named = {key: modality_of(list(info.types)) for key, info in trials.recordings.items()}
+    return np.array([named[trial.recording] for trial in trials.rows], dtype=np.str_)
+
+
+def _lengthened(window: Window, n_times: int) -> Window:
+    end = ((0, 0), (0, n_times - window.x.shape[1]))
+    return window._replace(x=np.pad(window.x, end, constant_values=np.nan))
+
+
+def example_trials(trials: Trials, kinds: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return a trial of each of some recordings of every kind, as many people as possible.
+
+    Models are built from them, and devices (and voxels) of people may differ.
+    """
+    order = {trial.recording: k for k, trial in enumerate(trials.rows)}
+    places = np.array(sorted(order.values()), dtype=np.int64)
+    people, chosen = trials.units("subject"), []
+    for kind in np.unique(kinds[places]).tolist():
+        of_kind = places[kinds[places] == kind]
+        _, first = np.unique(people[of_kind], return_index=True)
+        others = np.setdiff1d(np.arange(len(of_kind)), first)
+        chosen.append(of_kind[np.concatenate([first, others])[:MAX_EXAMPLES]])
+    return np.sort(np.concatenate(chosen))
 
 
 def no_signal(n: int) -> Batch:

@@ -24,6 +24,7 @@ from brainfm.recordings import Recording
 from brainfm.sources import Source
 from brainfm.trial_events import Event
 
+from .modalities import SeveralProcessing
 from .trial_corpus import open_trial_corpus
 
 Cut = tuple[RecordingInfo, Sequence[Event]]
@@ -54,6 +55,8 @@ class TrialSource(ABC):
 
     synthetic: bool = False
     """Whether anything of it was simulated; every number made of it says so."""
+    one_modality_batches: bool = False
+    """Whether its recordings are of several modalities, which cannot lie in one batch."""
 
     @abstractmethod
     def recordings(self) -> Iterable[Found]:
@@ -81,6 +84,11 @@ class TrialSource(ABC):
         found = list(self.recordings())
         if not found:
             raise ValueError(f"{type(self).__name__} finds no recording")
+        if isinstance(processing, SeveralProcessing):
+            raise ValueError(
+                "the backbone is of several modalities and the source is not; set data.source to "
+                "brainfm.finetune.several_sources.Modalities"
+            )
         if folder is None:
             raise ValueError("data.cache is missing: name a folder for the prepared recordings")
         corpus = open_trial_corpus(

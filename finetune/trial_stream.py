@@ -75,6 +75,8 @@ class TrialStream:
         Trials in the batch of all ranks.
     passage
         (M,) numbers of passages that no batch divides; None: every trial by itself.
+    kind
+        (M,) what trials are of that no batch mixes; None: any may lie together.
     rank, world_size
         This process among all that work together.
     seed
@@ -92,6 +94,7 @@ class TrialStream:
         *,
         batch_size: int,
         passage: Ints | None = None,
+        kind: NDArray[Any] | None = None,
         rank: int = 0,
         world_size: int = 1,
         seed: int = 0,
@@ -108,6 +111,10 @@ class TrialStream:
         else:
             cuts = np.flatnonzero(np.diff(passage)) + 1
             self.units = np.split(trials, cuts) if len(trials) else []
+        # A passage is of one recording, and so of one kind.
+        self._kinds = (
+            None if kind is None else dict(zip(trials.tolist(), kind.tolist(), strict=True))
+        )
         self._order: tuple[int, list[list[Ints]]] = -1, []
         self._epoch = self._step = 0
         self._resuming = False
@@ -116,7 +123,8 @@ class TrialStream:
     def digest(self) -> str:
         """Return a hash of all that decides which trials are in which batch."""
         settings = [self.batch_size, self.seed, self.shuffle]
-        return content_hash(settings, [unit.tolist() for unit in self.units])
+        kinds = [] if self._kinds is None else [sorted(self._kinds.items())]
+        return content_hash(settings, [unit.tolist() for unit in self.units], *kinds)
 
     @property
     def sampler(self) -> "TrialStream":
@@ -144,8 +152,24 @@ class TrialStream:
             if self.shuffle:
                 order = np.random.default_rng([self.seed, epoch]).permutation(len(units))
                 units = [units[k] for k in order]
-            self._order = epoch, global_batches(units, self.batch_size)
+            self._order = epoch, self._divided(units, epoch)
         return self._order[1]
+
+    def _divided(self, units: list[Ints], epoch: int) -> list[list[Ints]]:
+        if self._kinds is None:
+            return global_batches(units, self.batch_size)
+        by_kind: dict[Any, list[Ints]] = {}
+        for unit in units:
+            by_kind.setdefault(self._kinds[int(unit[0])], []).append(unit)
+        found = [
+            batch
+            for kind in sorted(by_kind)
+            for batch in global_batches(by_kind[kind], self.batch_size)
+        ]
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, epoch, 1]).permutation(len(found))
+            found = [found[k] for k in order]
+        return found
 
     def __len__(self) -> int:
         """Return the batches of the coming epoch, or of this one."""

@@ -94,6 +94,7 @@ def test_sensors_of_every_type_are_drawn() -> None:
         "3 planar gradiometers",
         "3 axial gradiometers",
         "3 intracranial EEG",
+        "3 voxels",
         "1 bad",
     ]
     assert figure.axes[0].get_zlabel() == "superior (cm)"  # type: ignore[attr-defined]

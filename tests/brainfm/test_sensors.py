@@ -17,7 +17,7 @@ def pair(**changes: object) -> SensorArray:
 
 def test_codes_are_those_that_batches_were_written_with():
     codes = {name: kind.code for name, kind in SENSOR_TYPES.items()}
-    assert codes == {"eeg": 0, "mag": 1, "planar": 2, "axial": 3, "ieeg": 4}
+    assert codes == {"eeg": 0, "mag": 1, "planar": 2, "axial": 3, "ieeg": 4, "voxel": 5}
     assert pair().codes.tolist() == [0, 2]
     assert {name: kind.unit for name, kind in SENSOR_TYPES.items()} == {
         "eeg": "V",
@@ -25,6 +25,7 @@ def test_codes_are_those_that_batches_were_written_with():
         "planar": "T/m",
         "axial": "T",
         "ieeg": "V",
+        "voxel": "",
     }
 
 

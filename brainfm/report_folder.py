@@ -2,7 +2,7 @@
 
 Layout, any part may be missing: ``corpus/`` (with ``split.json``), ``tokenizer/`` and ``pretrain/``
 (training runs), ``tokenizer-checkpoint/`` and ``checkpoint/`` (exported), ``codes/``,
-``features.h5``.
+``features.h5``. The folder may also be a training run itself.
 """
 
 from functools import cached_property
@@ -30,6 +30,8 @@ PARTS = MappingProxyType(
     }
 )
 """Every part of a folder, and what it is."""
+OF_TOKENIZER = "train/correlation"
+"""What only the tokenizer's training logs."""
 
 
 class RunFolder:
@@ -38,7 +40,7 @@ class RunFolder:
     Parameters
     ----------
     path
-        The folder.
+        The folder of the parts, or of a training run.
     max_recordings
         Most recordings of a side that are looked at.
     device
@@ -53,6 +55,7 @@ class RunFolder:
             raise ValueError(f"recordings must be at least 1, got {max_recordings}")
         if not self.path.is_dir():
             raise FileNotFoundError(f"{path} is not a folder; give the folder of a run")
+        self.stage = stage_of(self.path)
         if not self.parts():
             raise FileNotFoundError(
                 f"{path} has nothing to report on; it holds none of {', '.join(PARTS)}"
@@ -60,11 +63,14 @@ class RunFolder:
 
     def parts(self) -> list[str]:
         """Return the parts that are there."""
-        return [name for name in PARTS if (self.path / name).exists()]
+        return [name for name in PARTS if self.has(name)]
 
     def has(self, name: str) -> bool:
         """Tell whether a part is there."""
-        return (self.path / name).exists()
+        return self._place(name).exists()
+
+    def _place(self, name: str) -> Path:
+        return self.path if name == self.stage else self.path / name
 
     @cached_property
     def corpus(self) -> Corpus | None:
@@ -103,7 +109,7 @@ class RunFolder:
     def log(self, stage: str) -> TrainingLog | None:
         """Return what ``tokenizer`` or ``pretrain`` logged; None if nothing."""
         try:
-            return read_training_log(self.path / stage)
+            return read_training_log(self._place(stage))
         except FileNotFoundError:
             return None
 
@@ -116,3 +122,12 @@ class RunFolder:
         if self.corpus is None:
             return []
         return held_out_recordings(self.corpus, self.split, self.max_recordings)
+
+
+def stage_of(path: Path) -> str | None:
+    """Return which part of a folder a training run is, by what it logged; None if it is no run."""
+    try:
+        log = read_training_log(path)
+    except FileNotFoundError:
+        return None
+    return "tokenizer" if len(log.series(OF_TOKENIZER).steps) else "pretrain"

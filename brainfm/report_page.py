@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST_OF_A_NUMBER = 30
+"""Letters of a table's cell; longer ones must break."""
+
+
 class Entry(NamedTuple):
     """One picture or piece of HTML of a section."""
 
@@ -38,6 +42,12 @@ class Page:
     def add(self, section: str, title: str, content: "Figure | str", caption: str = "") -> None:
         """Add a picture or HTML; ``title`` and ``caption`` are plain text."""
         self.entries.append(Entry(section, title, content, caption))
+
+    def take(self, other: "Page", section: str = "") -> None:
+        """Add what another page holds, its sections under ``section`` where that is given."""
+        before = f"{section}: " if section else ""
+        self.entries += [e._replace(section=before + e.section) for e in other.entries]
+        self.left_out |= {before + name: why for name, why in other.left_out.items()}
 
     def leave_out(self, section: str, reason: str) -> None:
         """Note why a section is missing."""
@@ -100,4 +110,5 @@ def html_list(lines: Iterable[str]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell[:1].isdigit() or cell[:1] in "-–["
+    """Tell whether a cell is a number, with its unit or a word; a sentence may begin with one."""
+    return len(cell) <= MOST_OF_A_NUMBER and (cell[:1].isdigit() or cell[:1] in "-–[")

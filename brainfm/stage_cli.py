@@ -51,7 +51,7 @@ def resolve_presets(argv: Sequence[str], stage: str) -> list[str]:
     for position, word in enumerate(argv):
         after_flag = position > 0 and argv[position - 1] in ("--config", "-c")
         flag, _, name = word.partition("=") if word.startswith("--config=") else ("", "", word)
-        if not (after_flag or flag) or Path(name).exists():
+        if not (after_flag or flag) or Path(name).is_file():
             resolved.append(word)
             continue
         files = {preset: f"{stage}_{preset}.yaml" for preset in preset_names(stage)}

@@ -1,6 +1,6 @@
 """Adaptation ``ridge``: the readout of a head on features that do not change, without steps.
 
-Shapes: B trials, F features, O outputs.
+Shapes: B trials, P frames, N sources, D width, F pooled features, O outputs.
 """
 
 import torch
@@ -30,13 +30,13 @@ def fit_readout(module: DecodingModule, data: DecodingData) -> float:
     """
     head, penalties = module.head, module.adaptation.penalties
     truth = head.ridge_targets().double().cpu()
-    linear = _readout(head)
+    linear = linear_readout(head)
     fit = RidgeFit()
     for batch in data.side_batches("train"):
-        fit.add(_pooled(head, batch), truth[batch.target])
+        fit.add(pooled_features(head, batch.features), truth[batch.target])
     grid = [(k, penalty) for k in module.adaptation.inputs for penalty in penalties]
     solutions = [found for k in module.adaptation.inputs for found in fit.solve(penalties, k)]
-    checked = [(_pooled(head, b), b) for b in data.side_batches("validation")]
+    checked = [(pooled_features(head, b.features), b) for b in data.side_batches("validation")]
     chosen = 0
     if checked:
         x = torch.cat([pooled for pooled, _ in checked]).double()
@@ -52,15 +52,22 @@ def fit_readout(module: DecodingModule, data: DecodingData) -> float:
     linear.weight.copy_(weight)
     linear.bias.copy_(bias)
     if checked and head.kind == "classes":
-        factor = _sharpness(head, checked)
+        factor = sharpness(head, [(head.readout(pooled), batch) for pooled, batch in checked])
         linear.weight.mul_(factor)
         linear.bias.mul_(factor)
     return grid[chosen][1]
 
 
-def _pooled(head: Head, batch: TrialBatch) -> Tensor:
-    assert batch.features is not None
-    pooled: Tensor = head.pool(batch.features)
+def pooled_features(head: Head, features: Tensor | None) -> Tensor:
+    """Return what a head's readout is given of features (B, P, N, D), as (B, F).
+
+    Raises
+    ------
+    ValueError
+        The head reads out every frame.
+    """
+    assert features is not None
+    pooled: Tensor = head.pool(features)
     if pooled.ndim != 2:
         raise ValueError(
             f"{type(head).__name__} reads out every frame, which has no closed form; use another "
@@ -69,23 +76,23 @@ def _pooled(head: Head, batch: TrialBatch) -> Tensor:
     return pooled
 
 
-def _readout(head: Head) -> nn.Linear:
+def linear_readout(head: Head) -> nn.Linear:
+    """Return the one linear layer of a linear head."""
     layers = [layer for layer in head.readout.modules() if isinstance(layer, nn.Linear)]
     assert len(layers) == 1, "a linear head has one linear layer"
     return layers[0]
 
 
-def _sharpness(head: Head, checked: list[tuple[Tensor, TrialBatch]]) -> float:
+def sharpness(head: Head, outputs: list[tuple[Tensor, TrialBatch]]) -> float:
     """Return the factor of the outputs with the least loss, a few trials of no class included.
 
     Without those a validation side that is told apart without an error would ask for certainty.
     """
-    outputs = [head.readout(pooled) for pooled, _ in checked]
-    n_trials = sum(map(len, outputs))
+    n_trials = sum(len(output) for output, _ in outputs)
 
     def loss(factor: float) -> float:
         total = 0.0
-        for output, (_, batch) in zip(outputs, checked, strict=True):
+        for output, batch in outputs:
             given = head.predict(factor * output, batch)
             unsure = -given.clamp_min(1e-30).log().mean()
             total += float(head.loss(factor * output, batch)) * len(output)

@@ -30,7 +30,7 @@ events need no labels, with one fold of a run (``--data.fold``, 0 if not given).
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,7 +53,7 @@ from .folds import (
 from .module import DecodingModule
 from .new_trials import write_new_predictions
 from .predictions import fold_path
-from .run_record import CONFIG_FILE
+from .run_record import CONFIG_FILE, at_home
 
 NOT_OF_THE_RUN = ("out", "resume", "ckpt_path", "config", "run")
 """Options that name folders."""
@@ -185,6 +185,9 @@ def main(argv: list[str]) -> int:
 def with_settings_of_run(argv: list[str]) -> Iterator[list[str]]:
     """Yield the command line with the settings of ``--run``, which other words override.
 
+    Inside, relative paths count from where the run was fitted; only for ``predict``, whose words
+    name recordings, they count from here, but for that of the checkpoint.
+
     Raises
     ------
     FileNotFoundError
@@ -200,16 +203,28 @@ def with_settings_of_run(argv: list[str]) -> Iterator[list[str]]:
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     kept = {name: settings[name] for name in ("seed_everything", "model", "data")}
     kept["trainer"] = {"accelerator": settings["trainer"].get("accelerator", "auto"), "devices": 1}
-    words = list(argv[1:])
-    if argv[0] == "predict":
+    # What comes last counts.
+    words = [*argv[1:], "--run", str(Path(run).absolute())]
+    predict = argv[0] == "predict"
+    if predict:
         # Recordings that are no part of the run stay out of its folder.
         kept["data"]["cache"] = None
-    elif _value_of("--out", argv) is None:
-        words += ["--out", run]
-    with TemporaryDirectory() as folder:
+        with at_home(Path(run)):
+            _name_checkpoint(kept["model"]["backbone"])
+    else:
+        words += ["--out", str(Path(_value_of("--out", argv) or run).absolute())]
+    with TemporaryDirectory() as folder, nullcontext() if predict else at_home(Path(run)):
         file = Path(folder) / CONFIG_FILE
         file.write_text(yaml.safe_dump(kept), encoding="utf-8")
         yield [argv[0], "--config", str(file), *words]
+
+
+def _name_checkpoint(backbone: dict[str, Any]) -> None:
+    """Make the path of a checkpoint that is here absolute."""
+    arguments = backbone.get("init_args") or {}
+    checkpoint = arguments.get("checkpoint")
+    if checkpoint and Path(checkpoint).is_dir():
+        arguments["checkpoint"] = str(Path(checkpoint).absolute())
 
 
 def finished(run: Path, control: str) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from brainfm.atomic import write_json_atomic
 from brainfm.config_json import to_json
 from brainfm.report_page import Page, html_list, html_table
-from brainfm.report_style import QUIET, TYPE_COLOURS, new_figure
+from brainfm.report_style import ORIGINAL, QUIET, TYPE_COLOURS, new_figure
 
 from .decoded_run import load_run
 from .evaluation_numbers import FORMAT, check_same_trials, refuse_leaks
-from .evaluation_page import interval, number
 from .evaluation_scores import ScoringConfig, json_value, paired_difference, score_measure
+from .evaluation_tables import interval, number
 from .measures import choose_main, measures_of
 
 if TYPE_CHECKING:
@@ -115,23 +115,33 @@ def statement(one: Mapping[str, Any], metric: str) -> str:
     return f"{better} is better than {worse} by {gap}{edges}{p}"
 
 
-def write_comparison(values: Mapping[str, Any], out: Path) -> None:
-    """Write ``comparison.json`` and ``comparison.html`` into a folder, made if missing."""
-    out.mkdir(parents=True, exist_ok=True)
+def write_comparison(values: Mapping[str, Any], page: Path, numbers: Path) -> None:
+    """Write the page and the numbers; their folders are made if missing."""
+    for path in (page, numbers):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    comparison_page(values).write(page, comparison_title(values))
+    write_json_atomic(numbers, dict(values))
+
+
+def comparison_title(values: Mapping[str, Any]) -> str:
+    """Return the title of the page."""
+    return f"{'Synthetic data: ' if values['synthetic'] else ''}comparison of runs"
+
+
+def comparison_page(values: Mapping[str, Any]) -> Page:
+    """Return the page of what :func:`compare_runs` found."""
     page = Page()
     lines = [statement(one, values["metric"]) for one in values["differences"]]
     lines += [f"{name}: {line}" for name, line in values["overlap"].items() if line]
     if values["synthetic"]:
         lines.insert(0, "the recordings are synthetic: nothing here says anything of a brain")
-    page.add("Summary", "What differs", html_list(lines))
-    page.add("Summary", "Scores", _score_rows(values))
-    page.add("Summary", "Beside each other", _figure(values), "Small points: subjects.")
-    page.add("Differences", "Every two runs", _difference_rows(values))
+    page.add("Comparison", "What differs", html_list(lines))
+    page.add("Comparison", "Scores", _score_rows(values))
+    page.add("Comparison", "Beside each other", _figure(values), "Small points: subjects, joined.")
+    page.add("Comparison", "Every two runs", _difference_rows(values))
     digests = list(values["trial_split_digests"].items())
-    page.add("Data", "Digests of the trial splits", html_table(("run", "digest"), digests))
-    title = f"{'Synthetic data: ' if values['synthetic'] else ''}comparison of runs"
-    page.write(out / COMPARISON_PAGE, title)
-    write_json_atomic(out / COMPARISON_FILE, dict(values))
+    page.add("Comparison", "Digests of the trial splits", html_table(("run", "digest"), digests))
+    return page
 
 
 def _names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
@@ -189,7 +199,8 @@ def _figure(values: Mapping[str, Any]) -> "Figure":
         shared = set.intersection(*(set(score["subjects"]) for score in scores))
         for who in shared:
             each = [score["subjects"][who] for score in scores]
-            axes.plot(each, range(len(scores)), ".-", color=QUIET, lw=0.7, ms=4, alpha=0.7)
+            axes.plot(each, range(len(scores)), "-", color=QUIET, lw=0.7, alpha=0.7)
+            axes.plot(each, range(len(scores)), ".", color=ORIGINAL, ms=5, zorder=4)
         for place, score in enumerate(scores):
             if score["interval"]:
                 axes.plot(score["interval"], [place, place], color=colour, lw=2.5)

@@ -20,14 +20,15 @@ from brainfm.encoder import recordings_of
 from brainfm.processing import process
 from brainfm.recordings import ReadOptions
 from brainfm.torch_files import read_torch_file
-from brainfm.trials import TrialConfig, samples_of, seen_samples
+from brainfm.trial_signals import trial_signals
+from brainfm.trials import TrialConfig, samples_of
 
 from .decoder_record import DecoderRecord
 from .folds import best_checkpoint
 from .module import DecodingModule
 from .predicting import predicted
 from .predictions import fold_path
-from .run_record import CONFIG_FILE
+from .run_record import CONFIG_FILE, at_home
 from .trial_batch import TrialBatch
 
 
@@ -68,6 +69,15 @@ class Decoder:
             return np.array(self.module.head.texts(found), dtype=np.str_)
         return found.float().numpy()
 
+    def check_unscaled(self) -> None:
+        """Raise ValueError if the run scaled its windows by those of training."""
+        settings = self.data_settings
+        if settings.get("scaling", "none") != "none" or settings.get("clamp") is not None:
+            raise ValueError(
+                "this run scales its windows itself (data.scaling, data.clamp); use 'brainfm "
+                "finetune predict'"
+            )
+
     def predict_recording(
         self, data: Any, onsets: Sequence[float], options: ReadOptions | None = None
     ) -> Tensor:
@@ -88,29 +98,13 @@ class Decoder:
         ValueError
             A trial reaches beyond the recording; the run's data were scaled by windows of training.
         """
-        settings = self.data_settings
-        if settings.get("scaling", "none") != "none" or settings.get("clamp") is not None:
-            raise ValueError(
-                "this run scales its windows itself (data.scaling, data.clamp); use 'brainfm "
-                "finetune predict'"
-            )
+        self.check_unscaled()
         (recording,), _ = recordings_of(data, options)
         processed = process(recording, self.module.backbone.processing)
-        signal = processed.array().astype(np.float32)
         scale = np.array([processed.scale[kind] for kind in processed.sensors.types.tolist()])
         windows = []
-        for onset in onsets:
-            first, stop = seen_samples(onset, self.trials, processed.sfreq)
-            if first < 0 or stop > signal.shape[1]:
-                raise ValueError(
-                    f"the trial at {onset:g} s reaches beyond the recording, which lasts "
-                    f"{signal.shape[1] / processed.sfreq:g} s"
-                )
-            begin, end = samples_of(onset, self.trials.window, processed.sfreq)
-            x = signal[:, begin:end]
-            if self.trials.baseline is not None:
-                a, b = samples_of(onset, self.trials.baseline, processed.sfreq)
-                x = x - signal[:, a:b].mean(axis=1, keepdims=True)
+        for onset, x in zip(onsets, trial_signals(processed, onsets, self.trials), strict=True):
+            begin, _ = samples_of(onset, self.trials.window, processed.sfreq)
             windows.append(
                 Window(
                     x=x,
@@ -122,7 +116,7 @@ class Decoder:
                     start=begin,
                 )
             )
-        return self.predict(_unlabelled(windows, onsets))
+        return self.predict(unlabelled(windows, onsets))
 
 
 def load_decoder(run: str | Path, fold: int = 0) -> Decoder:
@@ -149,17 +143,18 @@ def load_decoder(run: str | Path, fold: int = 0) -> Decoder:
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(DecodingModule, "model")
-    made = parser.instantiate_classes(parser.parse_object({"model": settings["model"]}))
-    module: DecodingModule = made.model
     content = read_torch_file(best_checkpoint(fold_path(run, fold)))
     record = DecoderRecord.from_plain(content["brainfm"]["decoder"])
-    module.build_backbone(record.example, len(record.subjects))
-    module.build_rest(record)
+    with at_home(run):
+        made = parser.instantiate_classes(parser.parse_object({"model": settings["model"]}))
+        module: DecodingModule = made.model
+        module.build_backbone(record.example, len(record.subjects))
+        module.build_rest(record)
     module.load_state_dict(content["state_dict"], strict=True)
     return Decoder(module, record, settings["data"])
 
 
-def _unlabelled(windows: Sequence[Window], onsets: Sequence[float]) -> TrialBatch:
+def unlabelled(windows: Sequence[Window], onsets: Sequence[float]) -> TrialBatch:
     """Return windows as trials of an unseen subject, with no target."""
     nothing = torch.zeros(len(windows), dtype=torch.int64)
     return TrialBatch(

@@ -131,9 +131,12 @@ class EEGNet(Backbone):
     def _check(self, batch: TrialBatch) -> None:
         there, wanted = batch.signal.positions, self.positions
         if there.shape[1] != len(wanted):
+            # Trials of a batch are padded to the one with most channels.
+            trial = int(batch.trial[int(batch.signal.mask.sum(1).argmax())])
             raise ValueError(
-                f"EEGNet was made for {len(wanted)} channels and got {there.shape[1]}; it needs "
-                "the same array in every recording: pick channels, or use ConvNet"
+                f"EEGNet was made for {len(wanted)} channels and {self.named(trial)} has "
+                f"{there.shape[1]}; it needs the same array in every recording: pick channels, or "
+                "use ConvNet"
             )
         apart = torch.cdist(there, wanted.expand(len(there), -1, -1))
         own = apart.diagonal(dim1=1, dim2=2)
@@ -141,7 +144,7 @@ class EEGNet(Backbone):
         if len(wrong):
             trial, channel = wrong[0].tolist()
             raise ValueError(
-                f"channel {channel} of trial {int(batch.trial[trial])} lies "
+                f"channel {channel} of {self.named(int(batch.trial[trial]))} lies "
                 f"{100 * float(own[trial, channel]):.1f} cm from where EEGNet was made for, and "
                 "nearer to another channel; give every recording the same channels in the same "
                 "order, or use ConvNet"

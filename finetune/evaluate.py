@@ -13,7 +13,7 @@ Controls: noise (Gaussian noise for the signal), shuffled (targets of training s
 window of training), random_backbone (the same model, not pretrained). Baselines run by default:
 band_power, riemann, code_histogram, quantile_tokens, conv_net; also csp, cca, evoked. Of BOLD:
 mean, response_power (band power through the haemodynamic response), lagged_power (at every lag),
-alpha_theta.
+alpha_theta. Of voxels: voxel_means, voxel_lda.
 
 With several runs they are compared with each other instead, pair by pair on the same trials; the
 comparison goes to the folder --out.
@@ -28,8 +28,6 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
-
-EVALUATION_FOLDER, REPORT_FILE, NUMBERS_FILE = "evaluation", "report.html", "evaluation.json"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -72,6 +70,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Evaluate one run, or compare several, and say where the results are."""
+    from .evaluation import EVALUATION_FOLDER, NUMBERS_FILE, REPORT_FILE, write_evaluation
     from .evaluation_scores import ScoringConfig
 
     if args.occlusion_trials < 0:
@@ -97,89 +96,12 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def write_evaluation(
-    path: Path,
-    cfg: Any,
-    *,
-    out: Path | None = None,
-    controls: list[str] | tuple[str, ...] = ("all",),
-    baselines: list[str] | tuple[str, ...] = ("all",),
-    only_finished: bool = False,
-    metric: str | None = None,
-    occlusion_trials: int = 128,
-) -> dict[str, Any]:
-    """Evaluate a run and write its report.
-
-    Parameters
-    ----------
-    path
-        Folder of a finished run.
-    cfg
-        :class:`~.evaluation_scores.ScoringConfig`.
-    out
-        Folder for the results; None: ``evaluation`` in the run.
-    controls, baselines
-        ``all``, ``none`` or names.
-    only_finished
-        Start none of them.
-    metric
-        What the verdict goes by; None: by kind.
-    occlusion_trials
-        Most test trials, of all folds, for sensor maps; 0: none.
-
-    Returns
-    -------
-    dict
-        The content of ``evaluation.json``.
-
-    Raises
-    ------
-    ValueError
-        The audit of the run found a leak; a control is not known.
-    """
-    from brainfm.atomic import write_json_atomic
-    from brainfm.report_page import Page
-
-    from .decoded_run import load_run
-    from .evaluation_numbers import as_numbers, evaluate_run, refuse_leaks
-    from .evaluation_page import write_page
-    from .evaluation_scores import json_value
-    from .run_controls import (
-        BASELINES,
-        CONTROLS,
-        SERIES_BASELINES,
-        chosen,
-        make_beside,
-    )
-    from .sensor_maps import add_sensor_maps
-
-    judged = load_run(path)
-    refuse_leaks(judged)  # before hours of controls
-    usual = SERIES_BASELINES if judged.record.series else BASELINES
-    names = chosen(controls, CONTROLS, "controls"), chosen(baselines, usual, "baselines")
-    beside = make_beside(path, *names, only_finished=only_finished)
-    found = evaluate_run(path, *beside, cfg, metric=metric)
-    numbers = as_numbers(found)
-    page = Page()
-    if occlusion_trials:
-        maps = add_sensor_maps(page, found.run, found.scores[0].name, max_trials=occlusion_trials)
-        numbers["sensor_maps"] = json_value(maps)
-    else:
-        page.leave_out("sensor maps", "switched off")
-    folder = out or path / EVALUATION_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    write_page(numbers, folder / REPORT_FILE, ids=found.run.record.ids, page=page)
-    numbers["left_out"] = dict(page.left_out)
-    write_json_atomic(folder / NUMBERS_FILE, numbers)
-    return numbers
-
-
 def print_summary(numbers: dict[str, Any]) -> None:
     """Print the verdict and the scores on stdout."""
     from rich.console import Console
     from rich.table import Table
 
-    from .evaluation_page import interval, number
+    from .evaluation_tables import interval, number
     from .run_controls import spoken
 
     print(numbers["verdict"])
@@ -190,6 +112,7 @@ def print_summary(numbers: dict[str, Any]) -> None:
     for name in ("", "value", "95 %", "chance", "p"):
         table.add_column(name, justify="right" if name else "left")
     rows = [(one["name"], one) for one in numbers["scores"]]
+    rows += [(one["name"], one) for one in numbers["details"].get("modalities", ())]
     for where in ("controls", "baselines"):
         for name, one in numbers[where].items():
             rows.append((f"{where[:-1]} {spoken(name)}: {one['score']['name']}", one["score"]))
@@ -212,7 +135,7 @@ def _compare(args: Namespace, cfg: Any) -> int:
     if args.out is None:
         raise ValueError("several runs are compared: name a folder for the comparison with --out")
     values = compare_runs(args.runs, cfg, metric=args.metric)
-    write_comparison(values, args.out)
+    write_comparison(values, args.out / COMPARISON_PAGE, args.out / COMPARISON_FILE)
     for one in values["differences"]:
         print(
             ("synthetic data; " if values["synthetic"] else "") + statement(one, values["metric"])

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainfm.averaging import ALL, averaging_curve, credit_of
-from brainfm.bootstrap import MIN_UNITS, mean_interval
+from brainfm.bootstrap import ANYWHERE, MIN_UNITS, mean_interval
+from brainfm.decoding_metrics import SHARE
 from brainfm.retrieval_metrics import RetrievalConfig, retrieval_metrics
 from brainfm.sensors import FloatArray
 
@@ -88,7 +89,9 @@ def averaging_curves(
                 "k": point.k,
                 "n_contents": point.n_contents,
                 "measures": {
-                    measure: _summary(np.array(list(values.values())), cfg, pooled=ALL in values)
+                    measure: _summary(
+                        np.array(list(values.values())), cfg, pooled=ALL in values, limits=SHARE
+                    )
                     for measure, values in point.values.items()
                 },
             }
@@ -247,14 +250,22 @@ def _over_subjects(
     values: NDArray[np.floating], subjects: NDArray[np.str_], cfg: ScoringConfig
 ) -> dict[str, Any]:
     each = np.array([values[subjects == who].mean() for who in np.unique(subjects)])
-    return _summary(each, cfg)
+    return _summary(each, cfg, limits=SHARE)
 
 
-def _summary(each: FloatArray, cfg: ScoringConfig, *, pooled: bool = False) -> dict[str, Any]:
+def _summary(
+    each: FloatArray,
+    cfg: ScoringConfig,
+    *,
+    pooled: bool = False,
+    limits: tuple[float, float] = ANYWHERE,
+) -> dict[str, Any]:
     """Return mean and interval over subjects; no interval of fewer than three."""
     finite = each[np.isfinite(each)]
     interval = None
     if len(finite) >= MIN_UNITS and not pooled:
-        low, high = mean_interval(finite, generator=cfg.generator(), n_resamples=cfg.n_resamples)
+        low, high = mean_interval(
+            finite, generator=cfg.generator(), n_resamples=cfg.n_resamples, limits=limits
+        )
         interval = [float(low), float(high)]
     return {"value": float(finite.mean()) if len(finite) else None, "interval": interval}

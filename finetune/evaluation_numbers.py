@@ -1,9 +1,11 @@
 """All numbers of an evaluation, as they are written to ``evaluation.json``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from brainfm.config_json import to_json
 from brainfm.decoding_scores import Score
@@ -18,11 +20,12 @@ from .evaluation_scores import (
     score_measure,
 )
 from .measures import Measure, choose_main, measures_of
+from .modalities import MODALITY
 from .run_controls import Beside
 from .series_nulls import series_details
 from .verdict import Compared, Verdict, verdict
 
-FORMAT = 1
+FORMAT = 2
 N_TEXTS = 10
 
 
@@ -113,7 +116,7 @@ def evaluate_run(
             **baselines.missing,
             **baselines.inapplicable,
         },
-        details=details_of(run, cfg),
+        details={**details_of(run, cfg), **modality_scores(run, measures[0], cfg)},
     )
 
 
@@ -176,6 +179,17 @@ def details_of(run: DecodedRun, cfg: ScoringConfig) -> dict[str, Any]:
     step = max(1, len(truth) // N_TEXTS)
     pairs = zip(truth[::step].tolist(), output[::step].tolist(), strict=True)
     return {"texts": [{"truth": t, "decoded": o} for t, o in pairs][:N_TEXTS]}
+
+
+def modality_scores(run: DecodedRun, main: Measure, cfg: ScoringConfig) -> dict[str, Any]:
+    """Return the main measure of the trials of every modality, where there are several."""
+    if MODALITY not in run.record.columns:
+        return {}
+    of_trial, found = run.column(MODALITY), []
+    for name in np.unique(of_trial).tolist():
+        one = score_measure(run, main, cfg, of_trial == name)
+        found.append(to_json(replace(one, name=f"{one.name}, {name}")))
+    return {"modalities": found}
 
 
 def as_numbers(found: Evaluation) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""The page of an evaluation, from its numbers."""
+"""The page of an evaluation, from its numbers and what its run has kept."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from brainfm.report_page import Entry, Page, html_list, html_table
 
+from .decoded_run import DecodedRun
 from .evaluation_pictures import (
     averaging_figure,
     beside_figure,
@@ -16,45 +16,63 @@ from .evaluation_pictures import (
     outputs_figure,
     subjects_figure,
 )
+from .evaluation_tables import (
+    beside_table,
+    data_table,
+    errors_table,
+    examples_table,
+    score_table,
+    series_table,
+)
 from .run_controls import spoken
+from .sensor_maps import add_sensor_maps
 
 Numbers = Mapping[str, Any]
 MAX_LINES = 40
 """Most notes of one kind that are listed."""
-MAX_ID = 24
-"""Most letters of a content id that are shown."""
 
 
-def write_page(
-    numbers: Numbers, path: Path, *, ids: Sequence[str], page: Page | None = None
-) -> None:
-    """Write the page.
+def evaluation_page(numbers: Numbers, run: DecodedRun) -> Page:
+    """Return the page of an evaluated run, its verdict first.
 
     Parameters
     ----------
     numbers
         Content of ``evaluation.json``.
-    path
-        The HTML file.
-    ids
-        Names of what is decoded.
-    page
-        What already holds other sections, e.g. sensor maps; they come last.
+    run
+        What was evaluated; its folder has the pictures that were shown, and the decoders.
     """
-    held = Page()
-    add_scores(held, numbers)
-    add_details(held, numbers, ids)
-    if page is not None:
-        held.entries += page.entries
-        held.left_out |= page.left_out
-    held.add("Data", "What was decoded, and how it was divided", data_table(numbers))
+    page = Page()
+    page.left_out |= numbers["left_out"]
+    page.entries.append(summary_entry(numbers))
+    add_scores(page, numbers)
+    add_details(page, numbers, run.record.ids)
+    add_kept(page, numbers, run)
+    add_sensor_maps(page, numbers["sensor_maps"])
+    page.add("Data", "What was decoded, and how it was divided", data_table(numbers))
     missing = {spoken(name): why for name, why in numbers["not_compared"].items()}
-    missing |= held.left_out
+    missing |= page.left_out
     if missing:
         lines = [f"{name}: {why}" for name, why in missing.items()]
-        held.add("Left out", "Not compared, not drawn", html_list(lines[:MAX_LINES]))
-    title = f"{'Synthetic data: ' if numbers['synthetic'] else ''}{numbers['name']}"
-    held.write(path, title, first=[summary_entry(numbers)])
+        page.add("Left out", "Not compared, not drawn", html_list(lines[:MAX_LINES]))
+    return page
+
+
+def title_of(numbers: Numbers) -> str:
+    """Return the title of the page."""
+    return f"{'Synthetic data: ' if numbers['synthetic'] else ''}{numbers['name']}"
+
+
+def add_kept(page: Page, numbers: Numbers, run: DecodedRun) -> None:
+    """Add what is drawn from other files of the run than its numbers."""
+    if run.record.kind == "retrieval":
+        from .retrieved_pictures import add_retrieved_pictures
+
+        add_retrieved_pictures(page, numbers["details"]["examples"], run.path)
+    if run.record.series:
+        from .bold_report import add_bold_pictures
+
+        add_bold_pictures(page, run)
 
 
 def summary_entry(numbers: Numbers) -> Entry:
@@ -66,7 +84,8 @@ def summary_entry(numbers: Numbers) -> Entry:
     lines = [
         *(f"warning: {line}" for line in numbers["warnings"]),
         *([numbers["baselines_line"]] if numbers["baselines_line"] else []),
-        f"{numbers['n_test_trials']} test trials of {numbers['n_subjects']} subjects in "
+        f"{numbers['n_test_trials']} test trials of {numbers['n_subjects']} "
+        f"subject{'' if numbers['n_subjects'] == 1 else 's'} in "
         f"{numbers['n_folds']} folds, divided by {numbers['split_by']}; one presentation each",
         numbers["overlap"] or "overlap with pretraining: not recorded",
     ]
@@ -90,6 +109,8 @@ def add_scores(page: Page, numbers: Numbers) -> None:
 def add_details(page: Page, numbers: Numbers, ids: Sequence[str]) -> None:
     """Add what the kind of the run has besides scores."""
     details = numbers["details"]
+    if details.get("modalities"):
+        page.add("Scores", "Every modality by itself", score_table(details["modalities"]))
     if "confusion" in details:
         caption = "Numbers are trials; colours are shares of a row."
         page.add("Classes", "Confusions", confusion_figure(details["confusion"], ids), caption)
@@ -118,152 +139,3 @@ def add_details(page: Page, numbers: Numbers, ids: Sequence[str]) -> None:
     if details.get("texts"):
         rows = [(one["truth"], one["decoded"]) for one in details["texts"]]
         page.add("Texts", "Some of the texts", html_table(("true", "decoded"), rows))
-
-
-def score_table(scores: Sequence[Numbers]) -> str:
-    """Return every measure with chance, p and interval, as HTML."""
-    header = (
-        "measure",
-        "value",
-        "95 %",
-        "interval over",
-        "chance",
-        "shuffled",
-        "p",
-        "gallery",
-        "trials",
-        "note",
-    )
-    rows = []
-    for one in scores:
-        gallery = one.get("gallery_size")
-        size = "" if not gallery else "–".join(dict.fromkeys(str(n) for n in gallery))
-        over = f"{one['n_units']} {one['over']}" if one["n_units"] else ""
-        rows.append(
-            (
-                one["name"],
-                number(one["value"]),
-                interval(one["interval"]),
-                over,
-                number(one["chance"]),
-                number(one["null_mean"]),
-                number(one["p_value"], 4),
-                size,
-                str(one["n_trials"]),
-                one["note"],
-            )
-        )
-    permutations = max(one["n_permutations"] for one in scores)
-    note = (
-        f"<p>Values are means over subjects. p: one-sided, of {permutations} permutations of the "
-        "targets within recording and fold, unless the note says otherwise; their mean is in the "
-        "column 'shuffled'.</p>"
-    )
-    return note + html_table(header, rows)
-
-
-def beside_table(numbers: Numbers) -> str:
-    """Return controls and baselines with what the run has more, as HTML."""
-    rows = []
-    for where in ("controls", "baselines"):
-        for name, one in numbers[where].items():
-            gap = one["run_minus_it"]
-            rows.append(
-                (
-                    where[:-1],
-                    spoken(name),
-                    number(one["score"]["value"]),
-                    interval(one["score"]["interval"]),
-                    number(one["score"]["p_value"], 4),
-                    number(gap["value"]),
-                    interval(gap["interval"]),
-                    f"{gap['n_units']} {gap['over']}",
-                    number(gap["p_value"], 4),
-                    f"{gap['p_units']} {gap['p_over']}",
-                )
-            )
-    header = ("what", "name", numbers["scores"][0]["name"], "95 %", "p against chance")
-    more = ("run better by", "95 %", "over", "p (sign flips)", "flipped")
-    table = html_table((*header, *more), rows)
-    if "shuffled" not in numbers["controls"]:
-        return table
-    return table + (
-        "<p>shuffled: one shuffle of the training targets. Where signals differ strongly in one "
-        "way, it can be off chance in either direction; over many shuffles it would not.</p>"
-    )
-
-
-def errors_table(errors: Numbers) -> str:
-    """Return two-way identification within and across wholes, and where errors fall, as HTML."""
-    rows = [
-        (f"against others {where} the same whole", number(one["value"]), interval(one["interval"]))
-        for where, one in (("of", errors["within"]), ("outside", errors["across"]))
-    ]
-    text = html_table(("identification of two (chance 0.5)", "value", "95 %"), rows)
-    if "errors_in_same_whole" in errors:
-        text += (
-            f"<p>Of {errors['n_errors']} errors {errors['errors_in_same_whole']:.1%} name another "
-            f"part of the same whole; of random errors {errors['expected_of_random_errors']:.1%} "
-            "would.</p>"
-        )
-    return text
-
-
-def examples_table(examples: Sequence[Numbers]) -> str:
-    """Return trials with the first of their galleries, as HTML."""
-    rows = [
-        (
-            one["which"],
-            f"{one['recording']}, {one['onset']:.2f} s",
-            one["truth"][:MAX_ID],
-            f"{one['rank']:g} of {one['gallery_size']}",
-            ", ".join(f"{m['id'][:MAX_ID]} ({m['similarity']:.2f})" for m in one["first"]),
-        )
-        for one in examples
-    ]
-    return html_table(("", "trial", "true content", "rank", "first of the gallery"), rows)
-
-
-def series_table(details: Numbers) -> str:
-    """Return r of every region with p and q, and the nulls of the whole, as HTML."""
-    regions = [
-        (one["name"], number(one["r"]["value"]), number(one["p"], 4), number(one["q"], 4))
-        for one in details["outputs"]
-    ]
-    nulls = [
-        (one["name"], number(one["mean"]), number(one["p95"]), str(one["n"]), number(one["p"], 4))
-        for one in details["nulls"]
-    ]
-    note = (
-        "<p>Truth turned within recording and fold by at least 30 s, with random phases, or of "
-        "another subject; r of the run's predictions with it. q: false discovery rate over "
-        "regions.</p>"
-    )
-    header = ("in the place of the truth", "mean r", "95th percentile", "draws", "p of the run")
-    return note + html_table(header, nulls) + html_table(("region", "r", "p", "q"), regions)
-
-
-def data_table(numbers: Numbers) -> str:
-    """Return split, audit and software as HTML."""
-    shared = sum(numbers["stimuli_shared_with_training"])
-    rows = [
-        ("recordings", "synthetic" if numbers["synthetic"] else "real"),
-        ("divided by", numbers["split_by"]),
-        ("digest of the trial split", numbers["trial_split_digest"]),
-        ("contents on the test side that training has too, all folds", str(shared)),
-        ("audit", numbers["audit"]),
-        ("presentations averaged for the scores", str(numbers["repetitions_averaged"])),
-        ("seed", str(numbers["seed"])),
-        *((f"software: {name}", str(version)) for name, version in numbers["software"].items()),
-    ]
-    return html_table(("what", ""), rows)
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number as it is shown; a dash for none."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def interval(edges: Sequence[float] | None) -> str:
-    """Return an interval as it is shown."""
-    return "–" if not edges else f"[{edges[0]:.3f}, {edges[1]:.3f}]"

@@ -50,18 +50,23 @@ class ScoringConfig:
         return np.random.default_rng(self.seed)
 
 
-def score_measure(run: DecodedRun, measure: Measure, cfg: ScoringConfig) -> Score:
-    """Return the score of one measure.
+def score_measure(
+    run: DecodedRun,
+    measure: Measure,
+    cfg: ScoringConfig,
+    chosen: NDArray[np.bool_] | slice = slice(None),
+) -> Score:
+    """Return the score of one measure, of all test trials or those ``chosen`` (N,).
 
     Targets are shuffled within recording and fold; the interval is over subjects, or over blocks
     where there are fewer than three. Of a slow series the truth is turned instead of shuffled.
     """
     block_name, blocks = run.blocks
-    given = (measure.metric, measure.prediction, measure.target)
+    given = (measure.metric, measure.prediction[chosen], measure.target[chosen])
     spread = score(
         *given,
-        subjects=run.subjects,
-        blocks=blocks,
+        subjects=run.subjects[chosen],
+        blocks=blocks[chosen],
         block_name=block_name,
         generator=cfg.generator(),
         n_permutations=0,
@@ -71,8 +76,8 @@ def score_measure(run: DecodedRun, measure: Measure, cfg: ScoringConfig) -> Scor
         return with_shift_test(spread, run, measure.metric, cfg.generator())
     tested = score(
         *given,
-        subjects=run.subjects,
-        blocks=run.shuffled_within,
+        subjects=run.subjects[chosen],
+        blocks=run.shuffled_within[chosen],
         generator=cfg.generator(),
         n_permutations=cfg.n_permutations,
         n_resamples=0,

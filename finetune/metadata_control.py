@@ -16,10 +16,10 @@ from brainfm.sensors import FloatArray
 from brainfm.trial_splits import Fold
 
 from .control_run import Decode, comparable, cosine, write_control
+from .ctc_decoding import texts_of
 from .decoded_run import load_run
 from .head import Kind
 from .predictions import Predictions
-from .run_controls import DoesNotApplyError
 from .targets import Targets
 
 N_PARTS = 8
@@ -30,22 +30,20 @@ GRID = tuple(10.0**power for power in range(-4, 5))
 def run_metadata(run: Path, folder: Path) -> Path:
     """Decode a run's trials from their metadata; written like any run.
 
-    Raises
-    ------
-    DoesNotApplyError
-        What is decoded are texts.
+    Texts are those of the training trial whose metadata are nearest.
     """
     from .run_data import load_data
 
     decoded = load_run(run)
     record = decoded.record
-    if record.kind == "text":
-        raise DoesNotApplyError("texts are not decoded from metadata")
     targets = load_data(run).targets
     features = metadata_features(record.columns, np.array(record.onsets))
 
     def fold(number: int) -> Decode:
         this, known = decoded.split.folds[number], targets
+        if record.kind == "text":
+            texts = np.array(texts_of(targets, targets.rows[nearest_training(features, this)]))
+            return lambda like: replace(like, output=texts[like.trial])
         if record.kind == "retrieval":
             known = comparable(targets, this.indices("train"))
         output = decode_metadata(record.kind, features, known, this)
@@ -104,13 +102,26 @@ def decode_metadata(kind: Kind, features: FloatArray, targets: Targets, fold: Fo
     ndarray, shape (N, M) or (N, O)
         Probabilities, or values.
     """
-    train = fold.indices("train")
-    mean, spread = features[train].mean(0), features[train].std(0)
-    x = (features - mean) / np.where(spread > 0, spread, 1.0)
-    x = np.clip(x, -5, 5)  # a subject that training has not seen has values of its own
+    x = _standardised(features, fold)
     if kind == "classes":
         return _class_probabilities(x, targets.rows, len(targets.ids), fold)
     return _values(x, targets, fold)
+
+
+def nearest_training(features: FloatArray, fold: Fold) -> NDArray[np.int64]:
+    """Return for every trial the training trial (N,) whose features (N, F) are nearest."""
+    from sklearn.neighbors import NearestNeighbors
+
+    train, x = fold.indices("train"), _standardised(features, fold)
+    nearest = NearestNeighbors(n_neighbors=1).fit(x[train]).kneighbors(x, return_distance=False)
+    return np.asarray(train[nearest[:, 0]])
+
+
+def _standardised(features: FloatArray, fold: Fold) -> FloatArray:
+    train = fold.indices("train")
+    mean, spread = features[train].mean(0), features[train].std(0)
+    x = (features - mean) / np.where(spread > 0, spread, 1.0)
+    return np.clip(x, -5, 5)  # a subject that training has not seen has values of its own
 
 
 def as_predictions(

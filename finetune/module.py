@@ -93,6 +93,7 @@ class DecodingModule(LightningModule):
                 f"{type(self.head).__name__} looks at whole passages; set data.keep_passages to "
                 "true"
             )
+        self.backbone.trial_recordings = data.columns["recording"]
         if self.adaptation.features_once:
             store = store_of(self.backbone, data, device)
             data.use_features(store)

@@ -4,7 +4,7 @@ A control is the same command with one setting changed, in ``RUN/controls/NAME``
 another decoder of the same trials, in ``RUN/baselines/NAME``. What is finished is not run again.
 """
 
-import copy
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -13,29 +13,26 @@ from pathlib import Path
 
 import yaml
 
-from brainfm.atomic import write_text_atomic
+from brainfm.atomic import write_json_atomic, write_text_atomic
 
+from .control_settings import OF_INPUT, DoesNotApplyError, control_settings
 from .predictions import fold_path, predictions_path
-from .run_data import Settings, settings_of
-from .run_record import RunRecord
+from .run_data import settings_of
+from .run_record import RunRecord, at_home
 
 CONTROLS_FOLDER, BASELINES_FOLDER = "controls", "baselines"
 ALL, NONE = "all", "none"
 ASKED_FILE = "asked.yaml"
 """The settings a control was asked for with."""
+LEFT_OUT_FILE = "left-out.json"
+"""Why a control could not be run, for reports that run none."""
 
-SHIFTED_KINDS = ("noise", "shuffled", "shifted")
 UNTRAINED = ("metadata", "prior_only", "nearest_neighbour")
-CONTROLS = (*SHIFTED_KINDS, *UNTRAINED, "random_backbone")
+CONTROLS = (*OF_INPUT, *UNTRAINED, "random_backbone")
 BASELINES = ("band_power", "riemann", "code_histogram", "quantile_tokens", "conv_net")
 """Those run by default; others that :mod:`.classical` knows can be named."""
 SERIES_BASELINES = ("mean", "response_power", "lagged_power", "alpha_theta")
 """Those run by default where volumes of a slow series are decoded."""
-
-OF_WAVEFORMS = ("spectrum", "bands", "course")
-"""Poolings that belong to the encoder's sources."""
-CONV_NET = "brainfm.finetune.conv_net.ConvNet"
-PRETRAINED = "Pretrained"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +52,6 @@ class Beside:
     paths: Mapping[str, Path] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     inapplicable: Mapping[str, str] = field(default_factory=dict)
-
-
-class DoesNotApplyError(ValueError):
-    """A control has no meaning for a run; the message says why."""
 
 
 def chosen(asked: Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
@@ -160,40 +153,17 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
+def left_out_before(folder: Path) -> tuple[str, bool]:
+    """Return why a control is not there, and whether it has a meaning for the run."""
+    path = folder / LEFT_OUT_FILE
+    if not path.is_file():
+        return "not run", True
+    said = json.loads(path.read_text(encoding="utf-8"))
+    return str(said["why"]), bool(said["applies"])
+
+
 def _pending(run: Path, where: str, names: Sequence[str]) -> tuple[Path, ...]:
     return tuple(run / where / name for name in names if not is_finished(run / where / name))
-
-
-def control_settings(settings: Settings, name: str) -> Settings:
-    """Return the settings of a control.
-
-    Raises
-    ------
-    DoesNotApplyError
-        It has no meaning for the run.
-    """
-    changed = copy.deepcopy(settings)
-    if name in SHIFTED_KINDS:
-        changed["data"].setdefault("control", {})
-        changed["data"]["control"] = {**(changed["data"]["control"] or {}), "kind": name}
-        return changed
-    backbone = changed["model"]["backbone"]
-    if name == "random_backbone":
-        if not str(backbone["class_path"]).rsplit(".", 1)[-1] == PRETRAINED:
-            raise DoesNotApplyError("the backbone is not pretrained")
-        backbone["init_args"] = {**(backbone.get("init_args") or {}), "random": True}
-        return changed
-    if name == "conv_net":
-        if str(backbone["class_path"]).endswith("ConvNet"):
-            raise DoesNotApplyError("the run is that net")
-        changed["model"]["backbone"] = {"class_path": CONV_NET}
-        arguments = (changed["model"].get("head") or {}).get("init_args") or {}
-        if (arguments.get("pooling") or {}).get("kind") in OF_WAVEFORMS:
-            # The net's features are no waveforms.
-            arguments["pooling"] = {"kind": "moments"}
-        changed["model"]["adaptation"] = {"kind": "full"}
-        return changed
-    raise ValueError(f"{name} is made by no change of settings")
 
 
 def _maker_of_control(name: str) -> Callable[[Path, Path], None]:
@@ -255,19 +225,25 @@ def _make(
         folder = run / where / name
         if not is_finished(folder):
             if only_finished:
-                missing[name] = "not run"
+                why, applies = left_out_before(folder)
+                (missing if applies else inapplicable)[name] = why
                 continue
             place = f"{pending.index(folder) + 1} of {len(pending)}"
             kind = where.removesuffix("s")
             print(f"{kind} {spoken(name)} ({place}): running", file=sys.stderr, flush=True)
             try:
                 # What a control says of itself is no result of this command.
-                with redirect_stdout(sys.stderr):
-                    make(run, folder)
+                with redirect_stdout(sys.stderr), at_home(run):
+                    make(run.absolute(), folder.absolute())
             except (ValueError, ImportError, FileNotFoundError) as error:
                 # A refusal in words: said in the verdict, not passed over.
-                why = " ".join(str(error).split())
-                (inapplicable if isinstance(error, DoesNotApplyError) else missing)[name] = why
+                why, applies = (
+                    " ".join(str(error).split()),
+                    not isinstance(error, DoesNotApplyError),
+                )
+                (missing if applies else inapplicable)[name] = why
+                folder.mkdir(parents=True, exist_ok=True)
+                write_json_atomic(folder / LEFT_OUT_FILE, {"why": why, "applies": applies})
                 print(f"{kind} {spoken(name)}: left out: {why}", file=sys.stderr, flush=True)
                 continue
         paths[name] = folder

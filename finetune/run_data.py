@@ -7,7 +7,8 @@ import yaml
 
 from .backbone import Backbone
 from .data import DecodingData
-from .run_record import CONFIG_FILE
+from .run_record import CONFIG_FILE, at_home
+from .targets import TargetSource
 
 Settings = dict[str, Any]
 OF_THE_RUN = ("out", "ckpt_path", "resume", "config")
@@ -50,7 +51,29 @@ def load_data(run: Path, *, fold: int | None = None) -> DecodingData:
     parser.add_class_arguments(DecodingData, "data")
     parser.add_subclass_arguments(Backbone, "backbone")
     chosen = {"data": {**settings["data"], "fold": fold}, "backbone": settings["model"]["backbone"]}
-    made = parser.instantiate_classes(parser.parse_object(chosen))
-    data: DecodingData = made["data"]
-    data.prepare(made["backbone"].processing)
+    with at_home(run):
+        made = parser.instantiate_classes(parser.parse_object(chosen))
+        data: DecodingData = made["data"]
+        data.prepare(made["backbone"].processing)
     return data
+
+
+def targets_of(run: Path) -> TargetSource | None:
+    """Return the source of a run's targets as its settings make it; None where labels are decoded.
+
+    Raises
+    ------
+    FileNotFoundError
+        The run has no settings.
+    """
+    from jsonargparse import ArgumentParser
+
+    chosen = settings_of(run)["data"].get("targets")
+    if chosen is None:
+        return None
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(TargetSource, "targets")
+    with at_home(run):
+        made = parser.instantiate_classes(parser.parse_object({"targets": chosen}))
+    targets: TargetSource = made["targets"]
+    return targets

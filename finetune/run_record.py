@@ -4,6 +4,9 @@ Shapes: N trials, M things to decode.
 """
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,8 @@ class RunRecord:
         Findings of the audit; a run with any is not evaluated.
     software, seed
         What made it.
+    folder
+        Where the command ran: relative paths of the settings count from there.
     """
 
     kind: Kind
@@ -72,6 +77,7 @@ class RunRecord:
     audit: tuple[str, ...] = ()
     software: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    folder: str = ""
 
     def save(self, run: Path) -> None:
         """Write ``run.json``."""
@@ -86,4 +92,24 @@ class RunRecord:
                 f"{run} is no fine-tuning run (it has no {RUN_FILE}); 'brainfm finetune fit' "
                 "makes one"
             )
-        return from_json(cls, json.loads(path.read_text(encoding="utf-8")), str(path))
+        # The first runs did not say where they were fitted.
+        said = {"folder": ""} | json.loads(path.read_text(encoding="utf-8"))
+        return from_json(cls, said, str(path))
+
+
+@contextmanager
+def at_home(run: Path) -> Iterator[None]:
+    """Work where the command of a run ran, so that its settings mean what they meant.
+
+    Relative paths count from there, and modules of the user's own are found there, as the command
+    line has it (they stay so afterwards). Where that folder is gone, or not known, stay. ``run``
+    itself should not be relative inside.
+    """
+    home = RunRecord.load(run).folder if (run / RUN_FILE).is_file() else ""
+    if home and Path(home).is_dir():
+        if home not in sys.path:
+            sys.path.append(home)  # last, so that they shadow nothing
+        with chdir(home):
+            yield
+    else:
+        yield

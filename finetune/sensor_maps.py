@@ -1,6 +1,6 @@
 """Sensor maps of a run: which decoders, which trials, how they are drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from brainfm.sensors import SENSOR_TYPES, SensorArray
 from .data import DecodingData
 from .decoded_run import DecodedRun
 from .measures import choose_main, measures_of
+from .modalities import modalities_of
 from .occlusion import Decode, Device, Judge, SensorMap, mean_map, select, sensor_maps
 from .predictions import Predictions
 from .running_score import similarity
@@ -25,19 +26,18 @@ from .trial_batch import TrialBatch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Numbers = Mapping[str, Any]
 MIN_PLACES = 8
 SECTION = "Sensors"
 
 
-def add_sensor_maps(
-    page: Page, run: DecodedRun, main: str, *, max_trials: int
-) -> list[dict[str, Any]]:
-    """Draw what is lost without the sensors around each place, a map for every device.
+def run_sensor_maps(
+    run: DecodedRun, main: str, *, max_trials: int
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return what is lost without the sensors around each place, a map for every device.
 
     Parameters
     ----------
-    page
-        Where to.
     run
         A run whose decoders are there.
     main
@@ -48,36 +48,42 @@ def add_sensor_maps(
 
     Returns
     -------
-    list of dict
-        The maps as JSON values.
+    list of dict, dict of str
+        The maps as JSON values; by name, why one was not made.
     """
     if run.record.kind == "text":
-        page.leave_out("sensor maps", "not made for texts")
-        return []
+        return [], {"sensor maps": "not made for texts"}
     devices: list[Device] = []
     maps: dict[int, list[SensorMap]] = {}
     for fold in range(len(run.folds)):
         decode, data = _decoder(run.path, fold, run.folds[fold])
-        batches = chosen_batches(data, max(1, max_trials // len(run.folds)))
+        batches = of_sensors(chosen_batches(data, max(1, max_trials // len(run.folds))))
         judge = judge_of(run, fold, main)
         for number, found in sensor_maps(decode, batches, judge, devices).items():
             maps.setdefault(number, []).append(found)
-    found_maps = []
+    found_maps, left_out = [], {}
+    if not maps:
+        left_out["sensor maps"] = "channels are voxels"
     for each in maps.values():
         mean = mean_map(each)
         if mean is None:
-            page.leave_out(f"sensor map of {each[0].device.name}", "no fold defines the score")
-            continue
-        found_maps.append(map_numbers(mean))
-        if len(mean.drop) < MIN_PLACES:
-            page.leave_out(f"sensor map of {mean.device.name}", "too few places for a map")
+            left_out[f"sensor map of {each[0].device.name}"] = "no fold defines the score"
+        else:
+            found_maps.append(map_numbers(mean, judged_name(run, main)))
+    return found_maps, left_out
+
+
+def add_sensor_maps(page: Page, maps: Sequence[Numbers]) -> None:
+    """Draw maps of :func:`run_sensor_maps`."""
+    for one in maps:
+        if len(one["drop"]) < MIN_PLACES:
+            page.leave_out(f"sensor map of {one['device']}", "too few places for a map")
             continue
         caption = (
-            f"Loss of {judged_name(run, main)} ({mean.score:.3f} with all sensors) without the "
-            f"sensors within 4 cm, mean over folds, {mean.n_trials} trials."
+            f"Loss of {one['judged_by']} ({one['score']:.3f} with all sensors) without the "
+            f"sensors within 4 cm, mean over folds, {one['n_trials']} trials."
         )
-        page.add(SECTION, f"What is lost: {mean.device.name}", map_figure(mean), caption)
-    return found_maps
+        page.add(SECTION, f"What is lost: {one['device']}", map_figure(one), caption)
 
 
 def judged_name(run: DecodedRun, main: str) -> str:
@@ -139,6 +145,13 @@ def chosen_batches(data: DecodingData, max_trials: int) -> Iterator[TrialBatch]:
             yield select(batch, keep)
 
 
+def of_sensors(batches: Iterable[TrialBatch]) -> Iterator[TrialBatch]:
+    """Yield the batches whose channels are sensors; voxels are too many to silence each."""
+    for batch in batches:
+        if "fmri" not in modalities_of(batch.signal):
+            yield batch
+
+
 def _decoder(run: Path, fold: int, there: Predictions) -> tuple[Decode, DecodingData]:
     """Return the decoder of a fold, as a function to outputs like its predictions, and its data."""
     from .decoder import load_decoder
@@ -160,30 +173,31 @@ def _decoder(run: Path, fold: int, there: Predictions) -> tuple[Decode, Decoding
     return decode, data
 
 
-def map_numbers(found: SensorMap) -> dict[str, Any]:
-    """Return a map as JSON values."""
-    places = found.device.places
+def map_numbers(found: SensorMap, judged_by: str) -> dict[str, Any]:
+    """Return a map as JSON values, positions in m."""
+    device = found.device
     return {
-        "device": found.device.name,
-        "positions": found.device.positions[places].tolist(),
+        "device": device.name,
+        "positions": device.positions[device.places].tolist(),
+        "electrodes": device.positions[device.types == SENSOR_TYPES["eeg"].code].tolist(),
         "drop": found.drop.tolist(),
         "score": found.score,
+        "judged_by": judged_by,
         "n_trials": found.n_trials,
     }
 
 
-def map_figure(found: SensorMap) -> "Figure":
+def map_figure(numbers: Numbers) -> "Figure":
     """Draw the loss over the head, seen from above; red: worse without the sensors there."""
     from mne.viz import plot_topomap
 
-    positions = found.device.positions
-    head = fit_head(_electrodes(found.device))
-    flat = unroll(positions[found.device.places], head)
-    reach = max(float(np.abs(found.drop).max()), 1e-6)
+    drop = np.array(numbers["drop"], dtype=np.float64)
+    flat = unroll(np.array(numbers["positions"]), fit_head(_electrodes(numbers["electrodes"])))
+    reach = max(float(np.abs(drop).max()), 1e-6)
     with new_figure(4.2, width=5.6) as figure:
         axes = figure.subplots()
         image, _ = plot_topomap(
-            found.drop,
+            drop,
             flat,
             axes=axes,
             show=False,
@@ -197,9 +211,9 @@ def map_figure(found: SensorMap) -> "Figure":
     return figure
 
 
-def _electrodes(device: Device) -> SensorArray:
+def _electrodes(positions: Sequence[Sequence[float]]) -> SensorArray:
     """Return the electrodes, which tell where the head is."""
-    places = device.positions[device.types == SENSOR_TYPES["eeg"].code]
+    places = np.array(positions, dtype=np.float64).reshape(-1, 3)
     return SensorArray(
         positions=places,
         orientations=np.zeros_like(places),

@@ -28,7 +28,8 @@ def test_runs_of_the_same_trials_are_told_apart_by_what_they_decode(make_run, tm
     for one in found["differences"]:
         assert one["interval"][0] <= one["value"] <= one["interval"][1]
         assert one["p_holm"] >= one["p_value"]
-    write_comparison(found, tmp_path / "out")
+    out = tmp_path / "out"
+    write_comparison(found, out / "comparison.html", out / "comparison.json")
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == found
     page = (tmp_path / "out" / "comparison.html").read_text()
     assert "good is better than null" in page

@@ -186,9 +186,12 @@ def test_flattened_head():
 
 def test_eegnet_refuses_other_channels_in_words():
     model = built(eegnet()).eval()
-    with pytest.raises(ValueError, match=r"made for 6 channels and got 9.*ConvNet"):
+    with pytest.raises(ValueError, match=r"made for 6 channels and trial 0 has 9.*ConvNet"):
         model(trial_batch(n_channels=9))
-    with pytest.raises(ValueError, match=r"channel \d of trial 0 lies .* same order"):
+    model.trial_recordings = ["sub-07_run-2", "sub-08_run-1"]
+    with pytest.raises(ValueError, match=r"trial 0 \(recording sub-07_run-2\) has 9"):
+        model(trial_batch(n_channels=9))
+    with pytest.raises(ValueError, match=r"channel \d of trial 0 .* lies .* same order"):
         model(pick_channels(trial_batch(), torch.arange(5, -1, -1)))
 
 

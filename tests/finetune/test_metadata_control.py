@@ -7,9 +7,9 @@ from brainfm.finetune.metadata_control import (
     as_predictions,
     decode_metadata,
     metadata_features,
+    nearest_training,
     run_metadata,
 )
-from brainfm.finetune.run_controls import DoesNotApplyError
 from brainfm.finetune.run_data import load_data
 from brainfm.finetune.targets import Targets
 
@@ -71,6 +71,15 @@ def test_retrieval_by_metadata_uses_the_gallery_of_the_run(make_run):
     np.testing.assert_array_equal(found.gallery, like.gallery)
 
 
+def test_texts_are_those_of_the_training_trial_with_the_nearest_metadata(fold):
+    # Every recording has the same events: the same time in another recording is nearest.
+    features = metadata_features(columns(), np.tile(3.0 * np.arange(N), 4))
+    found = nearest_training(features, fold)
+    assert set(found.tolist()) <= set(fold.indices("train").tolist())
+    test = fold.indices("test")
+    np.testing.assert_array_equal(found[test] % N, test % N)
+
+
 def test_it_is_written_like_any_run(make_run, monkeypatch, tmp_path):
     import brainfm.finetune.run_data as run_data
 
@@ -86,8 +95,6 @@ def test_it_is_written_like_any_run(make_run, monkeypatch, tmp_path):
     assert made.record == replace(run.record, name="metadata", control="metadata")
     for fold in made.folds:
         np.testing.assert_allclose(fold.output.sum(1), 1)
-    with pytest.raises(DoesNotApplyError, match="texts"):
-        run_metadata(make_run("texts", kind="text"), tmp_path / "other")
 
 
 def test_the_data_of_a_run_are_made_again_from_its_settings(tmp_path):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from brainfm.finetune import neighbour_control, run_data
@@ -64,6 +66,7 @@ def test_it_finds_what_windows_of_a_kind_have_in_common(
     features = 50 + np.random.default_rng(2).standard_normal((12, 4, 3)).astype(np.float32)
 
     class Data:
+        trials = SimpleNamespace(recordings={})
         targets = Targets(ids=np.array(run.record.ids), rows=rows, values=features)
 
         def __init__(self, fold):
@@ -85,3 +88,12 @@ def test_it_finds_what_windows_of_a_kind_have_in_common(
         assert value == pytest.approx(1.0)
     else:
         assert abs(value - main.metric.chance) < 0.1
+
+
+def test_patterns_of_voxels_keep_their_mean():
+    rng = np.random.default_rng(0)
+    patterns = np.repeat(rng.standard_normal((3, 5, 1)), 2, axis=2)
+    held = np.concatenate([patterns, patterns + 0.1 * rng.standard_normal(patterns.shape)])
+    windows = lambda trials: held[trials]  # noqa: E731
+    queries, train = np.array([3, 4, 5]), np.array([2, 0, 1])
+    assert nearest_windows(windows, queries, train, centred=False).tolist() == [1, 2, 0]

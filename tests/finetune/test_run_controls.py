@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 import yaml
 from brainfm.finetune import run_controls
+from brainfm.finetune.control_settings import DoesNotApplyError, control_settings
 from brainfm.finetune.run_controls import (
     BASELINES,
     CONTROLS,
-    DoesNotApplyError,
     chosen,
-    control_settings,
     is_finished,
     make_baselines,
     make_beside,
@@ -141,11 +140,30 @@ def test_what_has_no_meaning_or_is_refused_is_said(run, monkeypatch):
         "random_backbone": "the backbone is not pretrained"
     }
 
+    plain["model"]["backbone"] = {"class_path": "brainfm.finetune.voxels.Voxels"}
+    (run / "config.yaml").write_text(yaml.safe_dump(plain))
+    assert "no volumes" in make_baselines(run, ("conv_net",)).inapplicable["conv_net"]
+
     def refuses(run, folder, name):
         raise ValueError("recordings have\n other channels")
 
     monkeypatch.setattr(run_controls, "_train", refuses)
     assert make_controls(run, ("noise",)).missing["noise"] == "recordings have other channels"
+    # Who runs none is told the same.
+    again = make_controls(run, ("noise", "random_backbone", "shuffled"), only_finished=True)
+    assert again.missing["noise"] == "recordings have other channels"
+    assert again.missing["shuffled"] == "not run"
+    assert again.inapplicable == {"random_backbone": "the backbone is not pretrained"}
+
+
+def test_every_pretrained_encoder_of_several_is_made_random():
+    pretrained = {"class_path": "brainfm.finetune.pretrained.Pretrained"}
+    voxels = {"class_path": "brainfm.finetune.voxels.Voxels"}
+    several = {"class_path": "brainfm.finetune.several_backbones.Several"}
+    several["init_args"] = {"backbones": {"eeg": pretrained, "fmri": voxels}}
+    changed = control_settings({"model": {"backbone": several}}, "random_backbone")
+    found = changed["model"]["backbone"]["init_args"]["backbones"]
+    assert found == {"eeg": {**pretrained, "init_args": {"random": True}}, "fmri": voxels}
 
 
 def test_names_are_checked():

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from brainfm.finetune.decoded_run import load_run
@@ -41,7 +43,8 @@ def test_a_map_is_drawn_where_sensors_are():
     types = np.full(40, SENSOR_TYPES["eeg"].code)
     device = Device(types=types, positions=places)
     found = SensorMap(device=device, drop=rng.standard_normal(40), score=0.8, n_trials=9)
-    assert len(map_figure(found).axes) == 2
-    numbers = map_numbers(found)
-    assert numbers["device"] == "40 EEG"
+    numbers = map_numbers(found, "balanced accuracy")
+    assert len(map_figure(json.loads(json.dumps(numbers))).axes) == 2
+    assert (numbers["device"], numbers["judged_by"]) == ("40 EEG", "balanced accuracy")
+    np.testing.assert_allclose(numbers["electrodes"], places)
     np.testing.assert_allclose(numbers["positions"], places)

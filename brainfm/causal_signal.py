@@ -7,8 +7,8 @@ reference, and scale and choice of channels as they were found in a stretch of c
 2 to 40 Hz a model sees nearly the same signal (correlation .999 on noise); slower waves, whose
 phases a filter that looks back must change, differ.
 
-Everything is computed in groups of :data:`GROUP` samples counted from the first, so that no bit of
-the result depends on how the samples were cut into blocks.
+Matrix products are computed in groups of :data:`GROUP` samples counted from the first, all else
+sample after sample, so that no bit of the result depends on how the samples were cut into blocks.
 
 Shapes: C channels of the recording, G good ones, T samples.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, iirnotch, sosfilt, sosfilt_zi, tf2sos
 
 from brainfm.encoder import canonical_order
-from brainfm.filtering import Resampler, make_resampler, usable_lowpass
+from brainfm.filtering import Resampler, make_resampler, one_thread, usable_lowpass
 from brainfm.processing import POTENTIALS, process
 from brainfm.processing_config import ProcessingConfig
 from brainfm.recordings import Recording
@@ -151,10 +151,12 @@ class CausalSignal:
                 f"expected (C, T) with C = {len(self.calibration.sensors)}, got {block.shape}"
             )
         self._take(self._bridge(np.asarray(block[self.calibration.order], np.float64)))
-        ready = [self._empty]
-        while self._resampler.end_input(self._n_out + GROUP) <= self._n_in:
-            ready.append(self._next(GROUP))
-        return np.concatenate(ready, axis=1)
+        groups = []
+        with one_thread():
+            while self._resampler.end_input(self._n_out + GROUP) <= self._n_in:
+                groups.append(self._resampled(GROUP))
+        # What follows takes sample after sample, so that groups may be taken together.
+        return self._standardised(np.concatenate(groups, axis=1)) if groups else self._empty
 
     def finish(self) -> NDArray[np.float16]:
         """Return the last samples (G, n), as if the signal stayed where it is."""
@@ -164,8 +166,10 @@ class CausalSignal:
         missing = self._resampler.end_input(total) - self._n_in
         self._take(np.repeat(self._tape[:, -1:], max(0, missing), axis=1))
         ready = [self._empty]
-        while self._n_out < total:
-            ready.append(self._next(min(GROUP, total - self._n_out)))
+        with one_thread():
+            while self._n_out < total:
+                group = self._resampled(min(GROUP, total - self._n_out))
+                ready.append(self._standardised(group))
         return np.concatenate(ready, axis=1)
 
     @property
@@ -201,8 +205,8 @@ class CausalSignal:
         self._tape = np.concatenate([self._tape, x], axis=1)
         self._n_in += x.shape[1]
 
-    def _next(self, n: int) -> NDArray[np.float16]:
-        """Return the next ``n`` standardised samples (G, n)."""
+    def _resampled(self, n: int) -> FloatArray:
+        """Return the next ``n`` samples (G, n) at the new rate."""
         start, stop = self._n_out, self._n_out + n
         first = self._resampler.first_input(start)
         drop = first - self._first
@@ -210,7 +214,11 @@ class CausalSignal:
             self._tape, self._first = self._tape[:, drop:], first
         end = self._resampler.end_input(stop) - first
         inputs = np.ascontiguousarray(self._tape[:, :end])
-        x = self._resampler.apply(inputs, first, start, stop)
+        self._n_out = stop
+        return self._resampler.products(inputs, first, start, stop)
+
+    def _standardised(self, x: FloatArray) -> NDArray[np.float16]:
+        """Return the samples (G, n) that follow, filtered, re-referenced and scaled."""
         if len(self._sections):
             if self._state is None:
                 self._state = sosfilt_zi(self._sections)[:, None, :] * x[None, :, :1]
@@ -218,5 +226,4 @@ class CausalSignal:
         calibration = self.calibration
         if calibration.referenced.any():
             x[calibration.referenced] -= x[calibration.referenced].mean(axis=0)
-        self._n_out = stop
         return to_half(x, calibration.scale, calibration.cfg.clip)

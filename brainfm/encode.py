@@ -2,14 +2,18 @@
 
 The file holds ``values`` (frames, sources, width) float32, ``times`` (frames,) seconds from the
 first sample and ``codes`` (frames, sources, levels) uint16. A file of epochs adds a leading axis.
-Several recordings, globs and BIDS folders become one file each in the folder OUT; run the same line
-again after an interruption: it continues. Memory does not grow with the length of a recording.
+Several recordings, globs, BIDS data sets and other folders (all recordings below them) become one
+file each in the folder OUT; run the same line again after an interruption: it continues. Memory
+does not grow with the length of a recording. One recording, or one file of epochs, may become
+MNE's Raw or Epochs instead (--format fif).
 
 Examples::
 
     brainfm encode checkpoints/nano subject1.fif --out features.h5
     brainfm encode checkpoints/nano old.edf --montage standard_1020 --unit uV --out features.h5
     brainfm encode checkpoints/nano 'data/**/*.edf' --n-jobs 4 --out features
+    brainfm encode checkpoints/nano data/recordings --n-jobs 4 --out features
+    brainfm encode checkpoints/nano trials-epo.fif --format fif --out features-epo.fif
     brainfm encode checkpoints/nano data/ds000117 --what codes --out codes
 """
 
@@ -70,10 +74,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         "files",
         nargs="+",
         type=str,
-        help="Recordings in any format MNE reads, globs, BIDS folders.",
+        help="Recordings in any format MNE reads, globs, folders, BIDS data sets.",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="HDF5 file to write; of several files, a folder."
+        "--out", type=Path, required=True, help="File to write; of several files, a folder."
+    )
+    parser.add_argument(
+        "--format",
+        type=Literal["hdf5", "fif"],
+        default="hdf5",
+        help="'fif': MNE's Raw of a recording, Epochs of epochs; features alone, times to half a "
+        "frame.",
     )
     parser.add_argument(
         "--what",
@@ -109,12 +120,14 @@ def run(args: Namespace) -> int:
     options = read_options(args)
     settings = EncodeSettings(layer=args.layer, what=args.what, pool=args.pool)
     if len(args.files) == 1 and is_one_file(args.files[0]):
-        return _run_one(args, options, settings)
+        return (_run_mne if args.format == "fif" else _run_one)(args, options, settings)
+    if args.format == "fif":
+        raise ValueError("--format fif writes the features of one file; several become HDF5")
     if args.out.suffix in (".h5", ".hdf5"):
         raise ValueError(f"--out must be a folder for several recordings, got {args.out}")
     return encode_many(
         args.checkpoint,
-        file_sources(args.files, options=options),
+        file_sources(_named(args.files), options=options),
         args.out,
         settings,
         n_jobs=args.n_jobs,
@@ -130,6 +143,38 @@ def is_one_file(name: str) -> bool:
     if not path.exists():
         return not has_magic(name)
     return not (is_plain_folder(path) or (path / BIDS_DESCRIPTION).exists())
+
+
+def _named(files: list[str]) -> list[str]:
+    """Return arguments with the recordings below each folder in its place."""
+    from brainfm.recording_folders import recordings_below
+    from brainfm.sources import is_plain_folder
+
+    found: list[str] = []
+    for name in files:
+        plain = is_plain_folder(Path(name))
+        found += map(str, recordings_below(name)) if plain else [name]
+    return found
+
+
+def _run_mne(args: Namespace, options: "ReadOptions", settings: EncodeSettings) -> int:
+    from brainfm.encode_mne import write_mne_features
+    from brainfm.encoder import Encoder
+
+    if args.out.suffix != ".fif" or settings.what == "codes":
+        raise ValueError(
+            "--format fif writes features to a file whose name ends in .fif, of Epochs in -epo.fif"
+        )
+    said = write_mne_features(
+        Encoder.from_pretrained(args.checkpoint).to(args.device),
+        Path(args.files[0]),
+        args.out,
+        options,
+        layer=settings.layer,
+        pooled=settings.pool == "sources",
+    )
+    print(f"features as {said}")
+    return 0
 
 
 def _run_one(args: Namespace, options: "ReadOptions", settings: EncodeSettings) -> int:

@@ -249,8 +249,8 @@ def from_pretrained(source: str | Path, **where: Any) -> Encoder:
     Parameters
     ----------
     source
-        A checkpoint folder, ``OWNER/NAME`` on the Hugging Face Hub, a published BrainOmni model:
-        ``brainomni-tiny``, ``brainomni-base``, ``braintokenizer``, or a folder with its files.
+        ``nano``, the bundled model; a checkpoint folder; ``OWNER/NAME`` on the Hugging Face Hub;
+        ``brainomni-tiny``, ``brainomni-base``, ``braintokenizer``, or a folder with their files.
     where
         ``revision``, ``cache_dir``, ``offline`` of :func:`brainfm.hub.find_checkpoint`.
 

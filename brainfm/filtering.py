@@ -110,12 +110,12 @@ class Resampler:
 
     def apply(self, x: FloatArray, first: int, start: int, stop: int) -> FloatArray:
         """Return outputs ``start`` to ``stop`` (C, n); ``x`` (C, T) begins at input ``first``."""
-        out = np.empty((len(x), stop - start))
         with one_thread():
-            self._multiply(x, first, start, stop, out)
-        return out
+            return self.products(x, first, start, stop)
 
-    def _multiply(self, x: FloatArray, first: int, start: int, stop: int, out: FloatArray) -> None:
+    def products(self, x: FloatArray, first: int, start: int, stop: int) -> FloatArray:
+        """Return what :meth:`apply` does, for callers within :func:`one_thread`, which is slow."""
+        out = np.empty((len(x), stop - start))
         for a in range(start, stop, OUTPUTS_PER_PRODUCT):
             b = min(a + OUTPUTS_PER_PRODUCT, stop)
             key = (a * self.step.numerator % self.step.denominator, b - a)
@@ -124,6 +124,7 @@ class Resampler:
                 self._cached[key] = w
             at = self.first_input(a) - first
             np.matmul(x[:, at : at + len(w)], w, out=out[:, a - start : b - start])
+        return out
 
     def apply_mask(
         self, missing: BoolArray | None, first: int, start: int, stop: int

@@ -17,8 +17,8 @@ FloatArray = NDArray[np.float64]
 BLOCK_VALUES = 1_000_000
 """Numbers in a block: 8 MB as float64."""
 
-KEEP_VALUES = 16_000_000
-"""Largest recording that is kept in memory after it was read once (128 MB)."""
+KEEP_VALUES = 2_000_000
+"""Largest recording that is kept in memory after it was read once (16 MB)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

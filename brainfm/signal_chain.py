@@ -23,8 +23,9 @@ from brainfm.tape import Block
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-KEEP_VALUES = 24_000_000
-"""Largest signal that is kept in memory instead of being computed twice (200 MB)."""
+KEEP_VALUES = 2_000_000
+"""Largest signal that is kept in memory instead of being computed twice (16 MB): no recording takes
+more memory than a longer one, which is not kept."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -31,10 +31,13 @@ class SilentChannels:
         n = block.shape[1]
         if n == 0:
             return []
-        before = np.concatenate([self._last, block[:, :-1]], axis=1)
-        moved = np.isfinite(block) & (block != before)
+        # Compared with the last value there was: a gap in a flat channel is no sign of life.
+        x = np.concatenate([self._last, block], axis=1)
+        there = np.where(np.isfinite(x), np.arange(n + 1), 0)
+        held = np.take_along_axis(x, np.maximum.accumulate(there, axis=1), axis=1)
+        moved = np.isfinite(block) & (block != held[:, :-1])
         still = np.where(moved.any(axis=1), np.argmax(moved[:, ::-1], axis=1), self._run + n)
-        self._run, self._last = still, block[:, -1:].copy()
+        self._run, self._last = still, held[:, -1:]
         silent = self._run >= self.samples
         text = [
             f"{self.names[i]} {'has fallen silent' if silent[i] else 'is back'}"

@@ -13,84 +13,36 @@ the recording.
 Shapes: C sensors, T samples, P latent frames, N sources, Q quantizers, D width.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainfm.causal_signal import Calibration, calibrate
-from brainfm.code_times import frame_times, seconds_per_frame
-from brainfm.encoder import Encoder, Features, Layer
-from brainfm.features_together import joined
+from brainfm.code_times import frame_times
+from brainfm.encoder import Encoder, Features
 from brainfm.recordings import recording_from_array
 from brainfm.sensors import SensorArray
 from brainfm.silent_channels import SilentChannels
-from brainfm.stream_clock import ClockConfig, StreamClock
-from brainfm.stream_messages import Block, StreamEvent, StreamOutput
+from brainfm.stream_clock import SegmentTimes, StreamClock
+from brainfm.stream_config import StreamConfig, StreamReport
+from brainfm.stream_decisions import Head, SignalHead
+from brainfm.stream_judge import StreamJudge
+from brainfm.stream_messages import Block, Decision, Marker, StreamEvent, StreamOutput
 from brainfm.stream_segment import Completed, StreamSegment
 
-__all__ = ["Block", "BrainStream", "StreamConfig", "StreamEvent", "StreamOutput", "StreamReport"]
+__all__ = [
+    "Block",
+    "BrainStream",
+    "Decision",
+    "Marker",
+    "StreamConfig",
+    "StreamEvent",
+    "StreamOutput",
+    "StreamReport",
+]
 
 FloatArray = NDArray[np.float64]
-Head = Callable[[Features], Any]
-"""From the features of the last seconds to a decision."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamConfig:
-    """How a stream is encoded.
-
-    Parameters
-    ----------
-    calibration_s
-        Where no calibration is given: the first seconds judge channels and scale, and are encoded
-        once they are there.
-    layer
-        Of the masked model; None for codes alone.
-    step
-        Frames between two calls of the masked model: latency against work; None: a window of the
-        tokenizer.
-    decision_s
-        Seconds of features that the head sees.
-    bridge_s
-        Gaps up to this long are bridged: the signal holds its value. After longer ones filters and
-        context begin anew.
-    silent_s
-        A channel without change for this long is reported.
-    clock
-        Of the time stamps.
-    """
-
-    calibration_s: float = 20.0
-    layer: Layer | None = -2
-    step: int | None = None
-    decision_s: float = 2.0
-    bridge_s: float = 1.0
-    silent_s: float = 1.0
-    clock: ClockConfig = field(default_factory=ClockConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("calibration_s", "decision_s", "silent_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0 s, got {getattr(self, name)}")
-        if not self.bridge_s >= 0:
-            raise ValueError(f"bridge_s must be at least 0 s, got {self.bridge_s}")
-
-
-@dataclass(kw_only=True)
-class StreamReport:
-    """Totals: samples that came, were lost (of these bridged) and came twice; and happenings."""
-
-    n_samples: int = 0
-    n_lost: int = 0
-    n_bridged: int = 0
-    n_repeated: int = 0
-    n_restarts: int = 0
-    n_reconnects: int = 0
-    n_frames: int = 0
-    drift_ppm: float = 0.0
 
 
 class BrainStream:
@@ -109,7 +61,8 @@ class BrainStream:
     calibration
         Of an earlier recording with these sensors (:func:`brainfm.causal_signal.calibrate`).
     head
-        What makes decisions.
+        What makes decisions: a function of features, or a :class:`SignalHead`, which also learns
+        from blocks' markers (:meth:`recalibrate`).
     """
 
     def __init__(
@@ -120,12 +73,11 @@ class BrainStream:
         cfg: StreamConfig | None = None,
         *,
         calibration: Calibration | None = None,
-        head: Head | None = None,
+        head: Head | SignalHead | None = None,
     ) -> None:
         self.encoder, self.sensors, self.sfreq = encoder, sensors, float(sfreq)
-        self.cfg, self.head = cfg or StreamConfig(), head
-        if head is not None and self.cfg.layer is None:
-            raise ValueError("layer must be given where there is a head, which needs features")
+        self.cfg = cfg or StreamConfig()
+        self._judge = StreamJudge(head, encoder, self.cfg)
         encoder.check_types(sensors)
         if calibration is not None and (
             calibration.sensors.names != sensors.names or calibration.sfreq != self.sfreq
@@ -139,7 +91,6 @@ class BrainStream:
         self._events: list[StreamEvent] = []
         self._waiting: list[FloatArray] = []  # until there is a calibration
         self._open: StreamSegment | None = None
-        self._recent: Features | None = None
 
     def run(self, blocks: Iterable[Block]) -> Iterator[StreamOutput]:
         """Yield what the blocks complete, and what their end does."""
@@ -155,6 +106,9 @@ class BrainStream:
         if block.reconnected:
             self.report.n_reconnects += 1
             self._tell("reconnected", "the source was lost and is back")
+        for marker in block.markers:
+            self._events.append(StreamEvent(marker.time, "marker", marker.label))
+        self._judge.add(block.markers)
         if values.shape[1] == 0:
             return []
         found: list[StreamOutput] = []
@@ -176,6 +130,20 @@ class BrainStream:
         """Return what is left, the last frame filled up with zeros; nothing should follow."""
         found = self._calibrate() if self._waiting else []
         return found + self._close(behind=0)
+
+    def recalibrate(self) -> str:
+        """Refit the head on the labelled stretches that have come; return what that did.
+
+        The stream goes on with the head as it is then.
+
+        Raises
+        ------
+        ValueError
+            The head is not one that can be refit, or too few labels have come.
+        """
+        said = self._judge.recalibrate()
+        self._tell("head", said)
+        return said
 
     def _after_gap(self, lost: int, values: FloatArray) -> tuple[list[StreamOutput], FloatArray]:
         """Bridge a short gap before the block; end the segment before a long one."""
@@ -244,23 +212,28 @@ class BrainStream:
             return self._said()
         segment, self._open = self._open, None
         found = self._outputs(segment, segment.finish(), behind=behind)
-        self._recent = None
+        self._judge.restart()
         return found
 
     def _outputs(
         self, segment: StreamSegment, done: Completed, *, behind: int
     ) -> list[StreamOutput]:
+        assert self.calibration is not None, "nothing is encoded before there is one"
         self.report.n_frames += len(done.codes)
-        times = self._times(segment, segment.n_frames, len(done.codes), behind)
+        at = SegmentTimes(self._clock, segment.n_times, behind)
+        times = self._times(at, segment.n_frames, len(done.codes))
         features = None
         if done.features is not None and len(done.features):
             n = len(done.features)
-            features = Features(done.features, self._times(segment, segment.n_features, n, behind))
-        if not len(done.codes) and features is None and not self._events:
+            features = Features(done.features, self._times(at, segment.n_features, n))
+        decisions = self._judge.push(done, features, at, self.calibration)
+        for text in self._judge.learn(at, self.calibration):
+            self._tell("label", text)
+        self.report.n_labels = self._judge.n_labels
+        if not len(done.codes) and features is None and not decisions and not self._events:
             return []
-        decision = self._decide(features) if features is not None else None
         events, self._events = tuple(self._events), []
-        return [StreamOutput(done.codes, times, features, decision, self.segment, events)]
+        return [StreamOutput(done.codes, times, features, decisions, self.segment, events)]
 
     def _said(self) -> list[StreamOutput]:
         """Return what happened while there was nothing to encode with."""
@@ -269,24 +242,12 @@ class BrainStream:
         cfg = self.encoder.model.tokenizer.cfg
         codes = np.zeros((0, cfg.n_sources, cfg.quantizer.n_quantizers), np.uint16)
         events, self._events = tuple(self._events), []
-        return [StreamOutput(codes, np.zeros(0), None, None, self.segment, events)]
+        return [StreamOutput(codes, np.zeros(0), None, (), self.segment, events)]
 
-    def _times(self, segment: StreamSegment, stop: int, n: int, behind: int) -> NDArray[np.float64]:
+    def _times(self, at: SegmentTimes, stop: int, n: int) -> NDArray[np.float64]:
         """Return the times (n,) of the last ``n`` of ``stop`` frames of a segment."""
         within = frame_times(stop - n, stop, self.encoder.model.tokenizer.cfg)
-        back = segment.n_times - within * self.sfreq + behind
-        return np.array([self._clock.time(samples) for samples in back.tolist()])
-
-    def _decide(self, features: Features) -> Any:
-        """Return the head's decision on the last seconds, None until they are full."""
-        if self.head is None:
-            return None
-        cfg = self.encoder.model.tokenizer.cfg
-        wanted = max(1, round(self.cfg.decision_s / seconds_per_frame(cfg)))
-        if self._recent is not None:
-            features = joined([self._recent, features])
-        self._recent = Features(features.values[-wanted:], features.times[-wanted:])
-        return self.head(self._recent) if len(self._recent.times) == wanted else None
+        return np.array([at.time(second) for second in within.tolist()])
 
     def _tell(self, kind: str, text: str, *, back: int = 0) -> None:
         self._events.append(StreamEvent(self._clock.time(back), kind, text))

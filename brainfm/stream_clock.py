@@ -65,6 +65,10 @@ class StreamClock:
         """Return the time ``back`` samples before the next one, s."""
         return self.end - back / self.sfreq * (1 + self._line()[1])
 
+    def back(self, time: float) -> float:
+        """Return how many samples before the next one a time is; negative: after it."""
+        return (self.end - time) * self.sfreq / (1 + self._line()[1])
+
     def place(self, time: float | None) -> int:
         """Take the time stamp of a block's first sample; return the samples lost before it.
 
@@ -109,3 +113,28 @@ class StreamClock:
         spread = self._xx - self._n * mean_x**2
         drift = (self._xy - self._n * mean_x * mean_y) / (spread + (JITTER_S / DRIFT) ** 2)
         return mean_y - drift * mean_x, drift
+
+
+class SegmentTimes:
+    """From the seconds of an uninterrupted segment to times on the clock of the blocks, and back.
+
+    Parameters
+    ----------
+    clock
+        Of the stream, as it is now.
+    n_times
+        Samples of the segment.
+    behind
+        Samples from the end of the segment to the next sample of the stream.
+    """
+
+    def __init__(self, clock: StreamClock, n_times: int, behind: int) -> None:
+        self.clock, self._until = clock, n_times + behind
+
+    def time(self, second: float) -> float:
+        """Return the time of a second of the segment."""
+        return self.clock.time(self._until - second * self.clock.sfreq)
+
+    def second(self, time: float) -> float:
+        """Return the second of the segment at a time; negative: before it."""
+        return (self._until - self.clock.back(time)) / self.clock.sfreq

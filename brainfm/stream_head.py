@@ -10,7 +10,7 @@ from brainfm.encoder import Features
 from brainfm.frame_pooling import FramePooling, pool_frames
 
 if TYPE_CHECKING:
-    from brainfm.stream import Head
+    from brainfm.stream_decisions import Head
 
 
 def classifier_head(classifier: Any, pooling: FramePooling = "moments") -> "Head":

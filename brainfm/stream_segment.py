@@ -1,6 +1,6 @@
 """Uninterrupted samples of a stream to codes and features; what offline encoding is compared with.
 
-Shapes: C sensors, T samples, P latent frames, N sources, Q quantizers, D width.
+Shapes: C sensors, G of them good, T samples, P latent frames, N sources, Q quantizers, D width.
 """
 
 from typing import NamedTuple
@@ -15,8 +15,9 @@ from brainfm.trailing_features import TrailingFeatures
 
 
 class Completed(NamedTuple):
-    """Codes (P, N, Q) and features (P', N, D), None where they are not wanted."""
+    """Prepared signal (G, T), codes (P, N, Q), features (P', N, D) or None if not wanted."""
 
+    signal: NDArray[np.float16]
     codes: NDArray[np.uint16]
     features: NDArray[np.float32] | None
 
@@ -54,27 +55,29 @@ class StreamSegment:
     def push(self, block: NDArray[np.float64]) -> Completed:
         """Return what a block (C, T) in SI units completes."""
         self.n_times += block.shape[1]
-        return self._completed(self._codes.push(self._signal.push(block)))
+        signal = self._signal.push(block)
+        return self._completed(signal, self._codes.push(signal))
 
     def finish(self) -> Completed:
         """Return what is left, the last frame filled up with zeros."""
-        codes = self._codes.push(self._signal.finish())
+        signal = self._signal.finish()
+        codes = self._codes.push(signal)
         if self.n_times:
             codes = np.concatenate([codes, self._codes.finish()])
-        done = self._completed(codes)
+        done = self._completed(signal, codes)
         if self._features is None or done.features is None:
             return done
         last = self._features.finish()
         self.n_features += len(last)
         return done._replace(features=np.concatenate([done.features, last]))
 
-    def _completed(self, codes: NDArray[np.uint16]) -> Completed:
+    def _completed(self, signal: NDArray[np.float16], codes: NDArray[np.uint16]) -> Completed:
         self.n_frames += len(codes)
         if self._features is None:
-            return Completed(codes, None)
+            return Completed(signal, codes, None)
         features = self._features.push(codes)
         self.n_features += len(features)
-        return Completed(codes, features)
+        return Completed(signal, codes, features)
 
 
 class CausallyPrepared:

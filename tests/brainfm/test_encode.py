@@ -197,3 +197,62 @@ def test_a_file_name_for_a_folder_is_refused(checkpoint, tmp_path, capsys):
     names = [str(path) for path in sample_paths()[:2]]
     assert main(["encode", str(checkpoint), *names, "--out", str(tmp_path / "x.h5")]) == 1
     assert "--out must be a folder" in capsys.readouterr().err
+
+
+def test_a_plain_folder_is_all_recordings_below_it(checkpoint, tmp_path, capsys):
+    folder = tmp_path / "in" / "deep"
+    folder.mkdir(parents=True)
+    for path in sample_paths()[:2]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    for name in ("notes.txt", "events-eve.fif", ".hidden.edf", "scores.csv"):
+        (folder / name).write_text("nothing")
+    out = tmp_path / "out"
+    assert main(["encode", str(checkpoint), str(tmp_path / "in"), "--out", str(out)]) == 0
+    assert "2 of 2 recordings" in capsys.readouterr().out
+    assert len(list(out.glob("*.h5"))) == 2
+    (tmp_path / "empty").mkdir()
+    assert main(["encode", str(checkpoint), str(tmp_path / "empty"), "--out", str(out)]) == 1
+    assert "no recording in it or below" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pool", ["none", "sources"])
+def test_epochs_become_mne_epochs_with_their_events(checkpoint, tmp_path, pool):
+    import mne
+
+    raw = mne.io.read_raw(sample_paths("unseen")[0], verbose="error")
+    events = np.array([[512, 0, 1], [1024, 0, 2], [1536, 0, 1]])
+    events[:, 0] += raw.first_samp
+    named = {"left": 1, "right": 2}
+    epochs = mne.Epochs(
+        raw, events, named, tmin=-0.5, tmax=1.5, baseline=None, preload=True, verbose="error"
+    )
+    source, out = tmp_path / "three-epo.fif", tmp_path / "features-epo.fif"
+    epochs.save(source, verbose="error")
+    words = ["encode", str(checkpoint), str(source), "--format", "fif", "--pool", pool]
+    assert main([*words, "--out", str(out)]) == 0
+    made = mne.read_epochs(out, verbose="error")
+    found = Encoder.from_pretrained(checkpoint).encode(source)
+    assert np.array_equal(made.events[:, 2], epochs.events[:, 2])
+    assert made.event_id == named
+    wanted = np.stack([f.values for f in found])
+    wanted = wanted.mean(axis=2) if pool == "sources" else wanted.reshape(*wanted.shape[:2], -1)
+    np.testing.assert_allclose(made.get_data(), wanted.transpose(0, 2, 1), atol=1e-6)
+    # The first frame's centre is 1/16 s after the begin of the epoch, half a frame: FIF rounds it.
+    assert abs(made.times[0] - (-0.5 + 1 / 16)) <= 1 / 16
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_a_recording_becomes_mne_raw(checkpoint, tmp_path, capsys):
+    import mne
+
+    muse = next(path for path in sample_paths() if path.name == "muse.edf")
+    words = ["encode", str(checkpoint), str(muse), "--format", "fif"]
+    assert main([*words, "--out", str(tmp_path / "f_raw.fif")]) == 0
+    made = mne.io.read_raw(tmp_path / "f_raw.fif", verbose="error")
+    values = Encoder.from_pretrained(checkpoint).encode(muse).values
+    np.testing.assert_allclose(made.get_data(), values.reshape(len(values), -1).T, atol=1e-6)
+    assert made.info["sfreq"] == pytest.approx(8.0)
+    assert main([*words, "--out", str(tmp_path / "f.h5")]) == 1
+    assert "ends in .fif" in capsys.readouterr().err
+    assert main([*words[:2], str(muse), str(muse), *words[3:], "--out", str(tmp_path / "d")]) == 1
+    assert "the features of one file" in capsys.readouterr().err

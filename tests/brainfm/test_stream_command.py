@@ -1,8 +1,7 @@
-"""The stream command and its sources: a file that is played, a device on the network."""
+"""The stream command, and a file that is played."""
 
 import itertools
 import json
-import time
 
 import numpy as np
 import pytest
@@ -15,7 +14,8 @@ from brainfm.recordings import read_recording, recording_from_array
 from brainfm.samples import sample_paths
 from brainfm.stream import BrainStream, StreamConfig
 from brainfm.stream_head import classifier_head
-from brainfm.stream_sources import LslConfig, LslSource, played
+from brainfm.stream_record import read_record
+from brainfm.stream_sources import played
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_file_is_played_at_its_speed(brain_noise, head_sensors):
 
 
 def test_lines_and_codes(checkpoint, muse, tmp_path, capsys):
-    out = tmp_path / "codes.npz"
+    out = tmp_path / "session"
     words = ["stream", str(checkpoint), "--file", str(muse), "--speed", "0", "--out", str(out)]
     assert main([*words, "--calibration", "5", "--seconds", "10"]) == 0
     said = capsys.readouterr()
@@ -61,9 +61,11 @@ def test_lines_and_codes(checkpoint, muse, tmp_path, capsys):
     )
     outputs = list(live.run(played(recording, speed=None)))
     codes = np.concatenate([o.codes for o in outputs])
-    with np.load(out) as kept:
-        assert len(kept["codes"]) == len(kept["times"]) == len(kept["segment"]) == n_frames
-        assert np.array_equal(kept["codes"][:78], codes[:78])
+    kept = read_record(out)
+    assert len(kept.codes) == len(kept.times) == len(kept.segment) == n_frames
+    assert np.array_equal(kept.codes[:78], codes[:78])
+    assert main(words) == 1
+    assert "is not an empty folder" in capsys.readouterr().err
 
 
 def test_a_classifier_decides(checkpoint, muse):
@@ -90,63 +92,8 @@ def test_wrong_lines(checkpoint, muse, capsys):
     assert "one of --file and --lsl" in capsys.readouterr().err
     assert main(["stream", str(checkpoint), "--file", str(muse), "--speed=-2"]) == 1
     assert "--speed must be at least 0" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-@pytest.mark.distributed
-def test_a_device_on_the_network(checkpoint, muse):
-    """A real recording is sent by LSL; the sender is replaced on the way, half a second late."""
-    lsl = pytest.importorskip("mne_lsl.lsl")
-    recording = read_recording(muse)
-    sfreq, names = recording.sfreq, list(recording.sensors.names)
-    x = 1e6 * recording.read(0, int(6 * sfreq))
-    name = f"brainfm-test-{time.monotonic_ns()}"
-
-    def sender(source_id):
-        info = lsl.StreamInfo(name, "EEG", len(names), sfreq, "float64", source_id)
-        info.set_channel_names(names)
-        info.set_channel_types("eeg")
-        info.set_channel_units("microvolts")
-        return lsl.StreamOutlet(info)
-
-    outlet = sender("first")
-    cfg = LslConfig(name=name, patience_s=1.0, give_up_s=5.0)
-    source = LslSource(cfg)
-    assert source.sensors.names == tuple(names)
-    assert source.sfreq == sfreq
-    begin, half = lsl.local_clock(), x.shape[1] // 2
-
-    def send(part, at):
-        stamps = begin + (at + np.arange(part.shape[1])) / sfreq
-        outlet.push_chunk(np.ascontiguousarray(part.T), stamps)
-
-    send(x[:, :half], 0)
-    blocks = source.blocks()
-    got = []
-    while sum(b.values.shape[1] for b in got) < half:
-        got.append(next(blocks))
-    del outlet
-    outlet = sender("second")
-    lost = round(0.5 * sfreq)
-    import threading
-
-    def later():
-        outlet.wait_for_consumers(timeout=10)
-        send(x[:, half + lost :], half + lost)
-
-    thread = threading.Thread(target=later)
-    thread.start()
-    total = x.shape[1] - lost
-    while sum(b.values.shape[1] for b in got) < total:
-        got.append(next(blocks))
-    thread.join()
-    sent = np.concatenate([x[:, :half], x[:, half + lost :]], axis=1)
-    np.testing.assert_allclose(np.concatenate([b.values for b in got], axis=1), 1e-6 * sent)
-    assert sum(b.reconnected for b in got) == 1
-    live = BrainStream(
-        Encoder.from_pretrained(checkpoint), source.sensors, sfreq, StreamConfig(calibration_s=2.0)
-    )
-    outputs = list(live.run(got))
-    assert live.report.n_reconnects == 1
-    assert live.report.n_lost == live.report.n_bridged == lost
-    assert {e.kind for o in outputs for e in o.events} >= {"reconnected", "gap"}
+    words = ["stream", str(checkpoint), "--file", str(muse)]
+    assert main([*words, "--markers", "triggers"]) == 1
+    assert "--markers go with --lsl" in capsys.readouterr().err
+    assert main(["stream", str(checkpoint), "--lsl", "x", "--events", "annotations"]) == 1
+    assert "an LSL stream has --markers" in capsys.readouterr().err

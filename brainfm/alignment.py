@@ -225,8 +225,26 @@ def align_channel(
     window_s
         Length of a window in s.
     """
-    one = sound_envelope(sound, sound_rate)
-    two = sound_envelope(channel, channel_rate)
+    one, two = sound_envelope(sound, sound_rate), sound_envelope(channel, channel_rate)
+    return align_envelopes(one, two, config, window_s=window_s)
+
+
+def align_envelopes(
+    one: FloatArray,
+    two: FloatArray,
+    config: AlignmentConfig | None = None,
+    *,
+    window_s: float = 5.0,
+) -> Alignment:
+    """Fit the clocks to the envelopes (:func:`sound_envelope`) of a sound and of a channel.
+
+    Parameters
+    ----------
+    one, two
+        (T,), (T',) at :data:`ENVELOPE_RATE`.
+    config, window_s
+        As in :func:`align_channel`.
+    """
     size, reach = round(window_s * ENVELOPE_RATE), round(0.5 * ENVELOPE_RATE)
     if len(one) < size or len(two) < size:
         raise ValueError(

@@ -4,6 +4,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+
+from brainfm.sensors import FloatArray
+
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NEVER = -99.0
 """Logarithm of a probability of nothing, by convention of the format."""
@@ -77,6 +81,44 @@ def ngram_arpa(texts: Sequence[Sequence[str]], alphabet: Sequence[str], order: i
     head = [f"ngram {n}={len(level)}" for n, level in enumerate(levels, 1)]
     body = [line for n, level in enumerate(levels, 1) for line in ("", f"\\{n}-grams:", *level)]
     return "\n".join(["\\data\\", *head, *body, "", "\\end\\", ""])
+
+
+def chances_by_place(
+    texts: Sequence[Sequence[str]], alphabet: Sequence[str], n_places: int
+) -> FloatArray:
+    """Return how probable every symbol is at every place of a text, (n_places, symbols).
+
+    By the bigram of :func:`ngram_arpa` alone, whatever stands before: of the texts that reach the
+    place.
+
+    Parameters
+    ----------
+    texts, alphabet
+        As in :func:`ngram_arpa`.
+    n_places
+        Places from the begin of a text.
+    """
+    _check(texts, alphabet, 2)
+    number = {symbol: k for k, symbol in enumerate(alphabet)}
+    n = len(number)
+    # The last row is the begin of a text, the last column its end.
+    counts = np.zeros((n + 1, n + 1))
+    for text in texts:
+        line = [number[symbol] for symbol in text]
+        np.add.at(counts, ([n, *line], [*line, n]), 1.0)
+    single = _interpolated(counts.sum(0), np.full(n + 1, 1 / (n + 1)))
+    following = np.stack([_interpolated(row, single) for row in counts])
+    chances, now = np.empty((n_places, n)), following[n]
+    for row in chances:
+        row[:] = now[:n] / now[:n].sum()
+        now = row @ following[:n]
+    return chances
+
+
+def _interpolated(counts: FloatArray, lower: FloatArray) -> FloatArray:
+    """Return p(w|h) from c(hw) and p(w|h'); the latter where h was never seen."""
+    kinds = np.count_nonzero(counts)
+    return (counts + kinds * lower) / (counts.sum() + kinds) if kinds else lower
 
 
 def _line(log10: float, gram: Sequence[str], backoff: float | None) -> str:

@@ -8,7 +8,7 @@ made says that it is synthetic.
 Examples::
 
     brainfm simulate --audio speech/*.wav --subjects 4 --snr -20 --out synthetic
-    brainfm simulate --audio speech/*.wav --null --out synthetic-null
+    brainfm simulate --audio speech/*.wav --null --jitter 0.5 --out synthetic-null
     brainfm simulate --audio a.wav --montage standard_1005 --channels Fz Cz Pz T7 T8 --out five
     brainfm simulate --image-features clip.npy --meg neuromag --soa 0.5 --out synthetic-meg
     brainfm simulate --bold-rois 6 --duration 600 --out synthetic-bold
@@ -33,7 +33,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         type=Path,
         default=[],
-        help="WAV files to play, in a random order, again when all were heard.",
+        help="WAV files to play, in a random order, again when all were heard. NAME.words.tsv "
+        "beside NAME.wav (columns onset, duration, text; s) tells its words.",
     )
     parser.add_argument(
         "--image-features",
@@ -67,6 +68,8 @@ def run(args: Namespace) -> int:
     )
     if args.audio:
         print(f"a recording plays every sound {made.repeats:.3g} times (synthetic listeners)")
+        if not cfg.jitter:
+            print("the time until the next sound tells how long one is (--jitter 0.5 hides it)")
     ratios = ", ".join(
         f"{kind} {value:.1f} dB" if math.isfinite(value) else f"{kind} nothing planted"
         for kind, value in made.snr.items()

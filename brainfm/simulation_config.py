@@ -47,6 +47,10 @@ class SimulationConfig:
         Number of mel bands, each with a place of its own.
     gap
         Silence in s before every sound.
+    jitter
+        0: sounds follow each other after ``gap``, so that the time until the next one tells how
+        long a sound is. Above 0, the times from onset to onset tell nothing of the sounds: the
+        longest one's length, ``gap`` and a random time of up to this, in s.
     soa
         Time in s from picture to picture.
     image_components
@@ -81,6 +85,7 @@ class SimulationConfig:
     speech: Literal["envelope", "mel"] = "envelope"
     mel_bands: int = 8
     gap: float = 1.0
+    jitter: float = 0.0
     soa: float = 1.0
     image_components: int = 4
     bold_rois: int = 0
@@ -94,7 +99,7 @@ class SimulationConfig:
         for name in ("subjects", "sessions", "mel_bands", "image_components"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "bold_rois", "gap", "line_freq", "blinks", "heart_rate"):
+        for name in ("seed", "bold_rois", "gap", "jitter", "line_freq", "blinks", "heart_rate"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("duration", "sfreq", "latency", "soa", "tr"):

@@ -32,6 +32,7 @@ from brainfm.synthetic_images import read_pictures
 from brainfm.synthetic_person import SyntheticPerson, make_person
 from brainfm.synthetic_session import Session, Stimuli, make_session, record
 from brainfm.synthetic_speech import read_sounds
+from brainfm.synthetic_words import write_words
 
 STIMULI, PERSON, SESSION = range(3)
 """What a random stream is for; its seed is (seed, purpose, subject, session)."""
@@ -75,7 +76,8 @@ def simulate_dataset(
     cfg
         The settings.
     audio
-        WAV files that are played.
+        WAV files that are played; ``NAME.words.tsv`` beside one (:mod:`.synthetic_words`) tells
+        its words.
     images
         ``.npy`` file (pictures, features).
     channels
@@ -100,6 +102,7 @@ def simulate_dataset(
     )
     with _whole_folder(out) as folder:
         made = _record_all(folder, cfg, stimuli, tuple(channels))
+        write_words(folder, {sound.name: sound.words for sound in stimuli.sounds})
         write_json_atomic(
             folder / "truth" / "simulation.json",
             {

@@ -4,7 +4,7 @@ Per recording an ``.npz`` of plain arrays and a ``.json`` that says what they ar
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from brainfm.atomic import atomic_path, write_json_atomic
 from brainfm.sensors import FloatArray
 from brainfm.simulation_config import SimulationConfig
 from brainfm.synthetic_bold import SLOW_RATE, hemodynamic_response
+from brainfm.synthetic_events import Presentation
 from brainfm.synthetic_person import Component, SyntheticPerson
 from brainfm.synthetic_session import Session
 
@@ -103,9 +104,16 @@ def write_truth(
             "sfreq_hz": cfg.sfreq,
             "channels": person.head.info["ch_names"],
             "components": [component.name for component in components],
+            "silences_s": silences([p for p in session.presentations if p.kind == "speech"]),
             "latencies_s": person.latencies[: len(session.kernels)].tolist(),
             "head_centre_m": person.head.centre.tolist(),
             "head_radius_m": person.head.radius,
             "arrays": {name: ARRAYS[name] for name in arrays},
         },
     )
+
+
+def silences(heard: Sequence[Presentation]) -> list[float]:
+    """Return the silence in s before each of the sounds that were heard, by onset."""
+    ends = [0.0, *(shown.onset + shown.duration for shown in heard)]
+    return [round(shown.onset - end, 6) for shown, end in zip(heard, ends, strict=False)]

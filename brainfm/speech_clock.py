@@ -31,7 +31,7 @@ def check_clocks(
         than clocks do; the message names recording and sound.
     """
     found = []
-    for played in _playings(words):
+    for played in playings(words):
         times = [word.at for word in played]
         if len(set(times)) < config.least_pairs:
             continue
@@ -44,8 +44,8 @@ def check_clocks(
     return found
 
 
-def _playings(words: Sequence[Word]) -> Iterator[list[Word]]:
-    """Yield the words of each time that a sound is played, in order."""
+def playings(words: Sequence[Word]) -> Iterator[list[Word]]:
+    """Yield the words of each time that a sound is played, by onset."""
     now: list[Word] = []
     for word in sorted(words, key=lambda word: word.onset):
         if now and (word.sound != now[-1].sound or word.at < now[-1].at):

@@ -53,17 +53,18 @@ class SpeechEventConfig:
     Parameters
     ----------
     unit
-        ``word``: every word, named by it; ``sentence``: every sentence, all named ``sentence``.
+        ``word``: every word, named by it; ``sentence``: every sentence, all named ``sentence``;
+        ``text``: every sentence, named by its words, so that it can be spelled.
     block_s
         Sentences are merged to blocks of at least this length in s; 0: none are.
     """
 
-    unit: Literal["word", "sentence"] = "word"
+    unit: Literal["word", "sentence", "text"] = "word"
     block_s: float = 6.0
 
     def __post_init__(self) -> None:
-        if self.unit not in ("word", "sentence"):
-            raise ValueError(f"unit must be 'word' or 'sentence', got {self.unit!r}")
+        if self.unit not in ("word", "sentence", "text"):
+            raise ValueError(f"unit must be 'word', 'sentence' or 'text', got {self.unit!r}")
         if not 0 <= self.block_s < float("inf"):
             raise ValueError(f"block_s must not be negative (s), got {self.block_s}")
 
@@ -175,15 +176,19 @@ def _events(
     for word, known in sorted(words, key=lambda pair: pair[0].onset):
         key = (word.sound, word.sentence)
         begins, last = key != last or known == spoken[key][0], key
-        if cfg.unit == "sentence" and not begins:
+        if cfg.unit != "word" and not begins:
             continue
         block = block_of[key]
         final = spoken[key][-1]
         left = max(final.at + final.duration - known.at, 0.0)
+        name = SENTENCE
+        if cfg.unit != "sentence":
+            said = [word] if cfg.unit == "word" else spoken[key]
+            name = " ".join(each.text for each in said).lower()
         events.append(
             Event(
                 onset=word.onset,
-                name=word.text.lower() if cfg.unit == "word" else SENTENCE,
+                name=name,
                 duration=word.duration if cfg.unit == "word" else left,
                 stimulus=SpeechSegment(
                     sound=word.sound, at=known.at, begin=block.begin, end=block.end

@@ -4,7 +4,7 @@ Shapes: F features, T samples, N frames of 5 ms.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from brainfm.log_mel import mel_bank
 from brainfm.sensors import FloatArray
 from brainfm.simulation_config import SimulationConfig
 from brainfm.synthetic_events import Presentation
+from brainfm.synthetic_words import TimedWord, words_beside
 from brainfm.trial_events import content_id
 
 FRAME_RATE = 200.0
@@ -37,12 +38,15 @@ class Sound:
         Seconds.
     features
         (F, N) from time 0 at :data:`FRAME_RATE`; zero in silence.
+    words
+        What is said in it, where a table beside it tells.
     """
 
     name: str
     content_id: str
     duration: float
     features: FloatArray
+    words: tuple[TimedWord, ...] = ()
 
 
 def read_sounds(paths: Sequence[str | Path], cfg: SimulationConfig) -> list[Sound]:
@@ -51,8 +55,8 @@ def read_sounds(paths: Sequence[str | Path], cfg: SimulationConfig) -> list[Soun
     Raises
     ------
     ValueError, FileNotFoundError
-        A file is missing, no WAV file, empty, shorter than 0.1 s or silent, or two files of
-        different content have the same name.
+        A file is missing, no WAV file, empty, shorter than 0.1 s or silent, two files of different
+        content have the same name, or a table of words does not fit its sound.
     """
     sounds: list[Sound] = []
     for path in map(Path, paths):
@@ -66,6 +70,7 @@ def read_sounds(paths: Sequence[str | Path], cfg: SimulationConfig) -> list[Soun
                 content_id=content_id(path.read_bytes()),
                 duration=duration,
                 features=features,
+                words=words_beside(path, duration),
             )
         )
     contents = {sound.name: sound.content_id for sound in sounds}
@@ -76,15 +81,7 @@ def read_sounds(paths: Sequence[str | Path], cfg: SimulationConfig) -> list[Soun
         return []
     size = np.sqrt(np.mean(np.concatenate([s.features for s in sounds], axis=1) ** 2, axis=1))
     size = np.maximum(size, 1e-12)[:, None]
-    return [
-        Sound(
-            name=s.name,
-            content_id=s.content_id,
-            duration=s.duration,
-            features=s.features / size,
-        )
-        for s in sounds
-    ]
+    return [replace(s, features=s.features / size) for s in sounds]
 
 
 def sound_features(samples: NDArray[np.floating], rate: int, *, n_bands: int) -> FloatArray:
@@ -126,10 +123,12 @@ def present_sounds(
 ) -> list[Presentation]:
     """Play all sounds in a random order with silence before each, again and again to the end.
 
-    The last one ends with the recording; a rest shorter than 0.1 s stays silent.
+    Silence is ``gap``; with ``jitter`` it is what makes the times from onset to onset independent
+    of the sounds. The last one ends with the recording; a rest shorter than 0.1 s stays silent.
     """
     played: list[Presentation] = []
     end = cfg.n_times / cfg.sfreq
+    longest = max((sound.duration for sound in sounds), default=0.0)
     at = cfg.gap
     while sounds and at < end - SHORTEST_S:
         for index in generator.permutation(len(sounds)).tolist():
@@ -147,7 +146,10 @@ def present_sounds(
                     content_id=sound.content_id,
                 )
             )
-            at = onset + sound.duration + cfg.gap
+            lasts = sound.duration
+            if cfg.jitter:
+                lasts = longest + generator.uniform(0, cfg.jitter)
+            at = onset + lasts + cfg.gap
     return played
 
 

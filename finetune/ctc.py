@@ -17,7 +17,6 @@ from torch import Tensor
 from .backbone import FeatureShape
 from .ctc_decoding import (
     BLANK,
-    FROM_TRAINING,
     TextDecoder,
     TextDecodingConfig,
     symbols_of,
@@ -93,7 +92,7 @@ class CTC(Head):
         self.register_buffer("lengths", torch.from_numpy(lengths), persistent=False)
         self._check_frames(shape.frames, targets)
         self._decoder = None
-        if self.decoding.language_model == FROM_TRAINING:
+        if self.decoding.needs_training:
             rows = known_training(self, training, "the language model").tolist()
             self._training_texts = [symbols_of(targets, row) for row in rows]
 

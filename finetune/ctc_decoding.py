@@ -4,7 +4,6 @@ Shapes: T frames, A symbols of the alphabet (0 is the blank).
 """
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,14 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from brainfm.ngram import ngram_arpa
-
 from .targets import Targets
 
 BLANK = 0
 FROM_TRAINING = "training"
-SPACE = "|"
-"""How a space is written in language models of characters."""
 MAX_ORDER = 6
 """Of the library."""
 
@@ -37,11 +32,14 @@ class TextDecodingConfig:
         sum over all ways to say it in time.
     beam_size
         Texts that are followed at a time.
+    lexicon
+        Of ``beam``: empty, and texts may be any symbols; ``training``, and they are made of the
+        words of the training texts; or a file with a word a line. Needs characters as symbols.
     language_model
         Of ``beam``: empty for none; ``training`` for an n-gram of the training texts; or a file
-        (ARPA or KenLM binary) of an n-gram over the symbols of the alphabet, a space written ``|``.
-        A score with a language model means nothing without that of the control without brain
-        input.
+        (ARPA or KenLM binary) of an n-gram over the symbols of the alphabet, a space written ``|``,
+        or over words where there is a lexicon. A score with a language model means nothing without
+        that of the language model alone, which is the control ``prior_only``.
     order
         Longest n-gram of ``training``, 2 to 6.
     weight
@@ -50,6 +48,7 @@ class TextDecodingConfig:
 
     method: Literal["greedy", "beam"] = "greedy"
     beam_size: int = 50
+    lexicon: str = ""
     language_model: str = ""
     order: int = 5
     weight: float = 1.0
@@ -63,13 +62,18 @@ class TextDecodingConfig:
             raise ValueError(f"order must be 2 to {MAX_ORDER}, got {self.order}")
         if not 0 <= self.weight < math.inf:
             raise ValueError(f"weight must be at least 0, got {self.weight}")
-        if self.language_model and self.method != "beam":
-            raise ValueError("a language_model needs method 'beam', got 'greedy'")
-        path = self.language_model
-        if path and path != FROM_TRAINING and not Path(path).is_file():
-            raise FileNotFoundError(
-                f"language_model {path} is not there; give an ARPA or KenLM file, or 'training'"
-            )
+        forms = {"lexicon": "a file with a word a line", "language_model": "an ARPA or KenLM file"}
+        for name, form in forms.items():
+            path = getattr(self, name)
+            if path and self.method != "beam":
+                raise ValueError(f"a {name} needs method 'beam', got 'greedy'")
+            if path and path != FROM_TRAINING and not Path(path).is_file():
+                raise FileNotFoundError(f"{name} {path} is not there; give {form}, or 'training'")
+
+    @property
+    def needs_training(self) -> bool:
+        """Return whether anything is taken from training texts."""
+        return FROM_TRAINING in (self.lexicon, self.language_model)
 
 
 def collapse(path: Sequence[int]) -> list[int]:
@@ -104,7 +108,7 @@ class TextDecoder:
     alphabet
         (A,) what symbols 1 to A stand for.
     texts
-        Training texts as symbols, for language model ``training``.
+        Training texts as symbols, for what is to be taken from ``training``.
     """
 
     def __init__(
@@ -113,66 +117,30 @@ class TextDecoder:
         alphabet: Sequence[str],
         texts: Sequence[Sequence[str]] = (),
     ) -> None:
+        from .ctc_beam import beam_search
+
         self.cfg, self.alphabet = cfg, tuple(alphabet)
-        self._beam = _beam_decoder(cfg, self.alphabet, texts) if cfg.method == "beam" else None
+        self._beam = beam_search(cfg, self.alphabet, texts) if cfg.method == "beam" else None
 
     def __call__(self, log_probabilities: NDArray[Any]) -> str:
         """Return the text of one trial (T, A + 1)."""
         emissions = np.ascontiguousarray(log_probabilities, dtype=np.float32)
-        if self._beam is None:
-            path = emissions.argmax(1).tolist()
-        else:
-            found = self._beam.decode(emissions.ctypes.data, *emissions.shape)
-            path = found[0].tokens if found else []
+        if self._beam is not None:
+            return self._beam(emissions)
+        path = emissions.argmax(1).tolist()
         return join([self.alphabet[symbol - 1] for symbol in collapse(path)], self.alphabet)
 
 
-def _beam_decoder(
-    cfg: TextDecodingConfig, alphabet: tuple[str, ...], texts: Sequence[Sequence[str]]
-) -> Any:
-    try:
-        from flashlight.lib.text.decoder import (
-            CriterionType,
-            LexiconFreeDecoder,
-            LexiconFreeDecoderOptions,
-            ZeroLM,
-        )
-        from flashlight.lib.text.dictionary import Dictionary
-    except ImportError:
-        raise ImportError(
-            "beam search needs flashlight-text: pip install 'brainfm-toolkit[text]'"
-        ) from None
-    if " " in alphabet and SPACE in alphabet:
-        raise ValueError(f"the alphabet has both a space and {SPACE!r}, which stands for one")
-    names = [SPACE if symbol == " " else symbol for symbol in alphabet]
-    model = ZeroLM()
-    if cfg.language_model:
-        model = _language_model(cfg, names, texts, Dictionary(["<blank>", *names]))
-    options = LexiconFreeDecoderOptions(
-        beam_size=cfg.beam_size,
-        beam_size_token=len(names) + 1,
-        beam_threshold=1e4,
-        # The library's language models speak in powers of ten.
-        lm_weight=cfg.weight * math.log(10),
-        sil_score=0.0,
-        log_add=True,
-        criterion_type=CriterionType.CTC,
-    )
-    # The blank serves as silence: what the library puts before and after a path then collapses.
-    return LexiconFreeDecoder(options, model, BLANK, BLANK, [])
+def uninformed(texts: Sequence[Sequence[str]], alphabet: Sequence[str]) -> NDArray[np.float32]:
+    """Return log-probabilities (T, A + 1) that know of no trial: how often symbols are in texts.
 
-
-def _language_model(
-    cfg: TextDecodingConfig, names: Sequence[str], texts: Sequence[Sequence[str]], tokens: Any
-) -> Any:
-    from flashlight.lib.text.decoder.kenlm import KenLM
-
-    if cfg.language_model != FROM_TRAINING:
-        return KenLM(cfg.language_model, tokens)
-    if not texts:
-        raise ValueError("language_model 'training' needs training texts")
-    named = [[SPACE if symbol == " " else symbol for symbol in text] for text in texts]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "training.arpa"
-        path.write_text(ngram_arpa(named, names, cfg.order), encoding="utf-8")
-        return KenLM(str(path), tokens)
+    Every frame is alike; as many frames as the longest text has symbols, twice, and a blank for
+    every frame that a text of mean length leaves.
+    """
+    place = {symbol: k for k, symbol in enumerate(alphabet, 1)}
+    frames = max(2, 2 * max(map(len, texts), default=1))
+    counts = np.full(len(alphabet) + 1, 1e-3)
+    for text in texts:
+        np.add.at(counts, [place[symbol] for symbol in text], 1.0)
+    counts[BLANK] = max(frames * len(texts) - counts[1:].sum(), 1.0)
+    return np.tile(np.log(counts / counts.sum()).astype(np.float32), (frames, 1))

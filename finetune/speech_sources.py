@@ -1,20 +1,31 @@
 """Published speech data sets as sources of trials: one class and a table of layouts."""
 
 import re
+import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from brainfm.alignment import Alignment
+from brainfm.atomic import write_json_atomic
+from brainfm.corpus import Corpus
+from brainfm.formats import open_raw
+from brainfm.processing_config import ProcessingConfig
 from brainfm.recordings import ReadOptions
 from brainfm.sources import BIDS_DESCRIPTION, Source, check_ids, file_id
 from brainfm.speech_clock import check_clocks
 from brainfm.speech_events import SpeechEventConfig, Word, speech_events
 from brainfm.trial_events import content_id
 
-from .speech_files import ArraySource
+from .speech_alignment import SpeechAlignmentConfig, align_words, told
+from .speech_files import READERS, ArraySource
 from .speech_layouts import LAYOUTS, SpeechLayout
 from .speech_words import Spoken
-from .trial_source import Found, TrialSource
+from .trial_source import Cut, Found, TrialSource
+
+ALIGNMENT_FILE = "speech-alignment.json"
+"""In the folder of prepared recordings: offset, drift and residual of each."""
 
 
 class SpeechRecordings(TrialSource):
@@ -37,6 +48,8 @@ class SpeechRecordings(TrialSource):
         Those to leave out, such as recordings that are known to be broken.
     read
         How recordings are read; not given: as the layout says.
+    align
+        What in the recordings tells when sounds were really heard; not given: their tables do.
     """
 
     def __init__(
@@ -48,6 +61,7 @@ class SpeechRecordings(TrialSource):
         subjects: list[str] | None = None,
         skip: list[str] | None = None,
         read: ReadOptions | None = None,
+        align: SpeechAlignmentConfig | None = None,
     ) -> None:
         if layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
@@ -63,6 +77,8 @@ class SpeechRecordings(TrialSource):
         self.audio = Path(audio).expanduser() if audio else self.root / self.layout.audio
         self.events, self.read = events, read or self.layout.options
         self.subjects, self.skip = tuple(subjects or ()), tuple(skip or ())
+        self.align = align
+        self.alignments: dict[str, Alignment] = {}
 
     def check(self, events: SpeechEventConfig) -> None:
         """Raise ValueError if the layout does not tell of such events."""
@@ -81,6 +97,14 @@ class SpeechRecordings(TrialSource):
         """Return the recordings with their events; units are the same for all of them."""
         return _found([self], self.events)
 
+    def prepare(
+        self, folder: Path | None, processing: ProcessingConfig, *, n_jobs: int = 1
+    ) -> tuple[Corpus, list[Cut]]:
+        """Prepare as any source; how sound and recordings were aligned is said and written."""
+        made = super().prepare(folder, processing, n_jobs=n_jobs)
+        _write_alignments(folder, self.alignments)
+        return made
+
     def heard(self) -> dict[str, tuple[Source, list[Word]]]:
         """Return, by id, the recordings and the words that were heard in them.
 
@@ -98,6 +122,11 @@ class SpeechRecordings(TrialSource):
             if not words:
                 raise ValueError(f"{source.path}: its table tells of no word")
             check_clocks(words, source.id)
+            if self.align is not None:
+                raw = _raw(source)
+                paths = {name: self.audio / file for file, name in contents.items()}
+                words, fit = align_words(words, raw, paths, self.align, name=source.id)
+                self.alignments[source.id] = fit
             found[source.id] = (source, words)
         return found
 
@@ -189,6 +218,14 @@ class SeveralSpeechRecordings(TrialSource):
         """Return the recordings of all, with their events."""
         return _found(self.sources, self.events)
 
+    def prepare(
+        self, folder: Path | None, processing: ProcessingConfig, *, n_jobs: int = 1
+    ) -> tuple[Corpus, list[Cut]]:
+        """Prepare as any source; how sound and recordings were aligned is said and written."""
+        made = super().prepare(folder, processing, n_jobs=n_jobs)
+        _write_alignments(folder, {k: a for s in self.sources for k, a in s.alignments.items()})
+        return made
+
 
 def _found(sources: Sequence[SpeechRecordings], config: SpeechEventConfig) -> list[Found]:
     heard: dict[str, tuple[Source, list[Word]]] = {}
@@ -200,3 +237,19 @@ def _found(sources: Sequence[SpeechRecordings], config: SpeechEventConfig) -> li
         heard |= more
     events = speech_events({name: words for name, (_, words) in heard.items()}, config)
     return [Found(source=source, events=events[name]) for name, (source, _) in heard.items()]
+
+
+def _raw(source: Source) -> Any:
+    if isinstance(source, ArraySource):
+        return READERS[source.reader](source.path)
+    return open_raw(source.path)
+
+
+def _write_alignments(folder: Path | None, fits: dict[str, Alignment]) -> None:
+    if folder is None or not fits:
+        return
+    path = folder / ALIGNMENT_FILE
+    fresh = not path.is_file()
+    write_json_atomic(path, {name: asdict(fit) for name, fit in sorted(fits.items())})
+    if fresh:
+        print(f"{told(fits)} ({path})", file=sys.stderr, flush=True)

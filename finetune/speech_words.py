@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from brainfm.event_tables import MISSING
+from brainfm.synthetic_words import words_of_sounds
 
 from .speech_files import read_mat
 
@@ -196,21 +197,37 @@ def libribrain_words(path: Path, root: Path, labels: Mapping[str, str]) -> Itera
 
 
 def simulated_sounds(path: Path, root: Path, labels: Mapping[str, str]) -> Iterator[Spoken]:
-    """Yield what ``brainfm simulate --audio`` played: each sound is a sentence of one word.
+    """Yield what ``brainfm simulate --audio`` played: each sound is a sentence.
 
     ``sub-01/ses-01/sub-01_ses-01_task-synthetic_events.tsv`` has columns ``onset``, ``duration``,
-    ``trial_type`` (``synthetic/speech``) and ``stim_file``. A long sound is heard in pieces of 1 s.
+    ``trial_type`` (``synthetic/speech``) and ``stim_file``; ``words.tsv`` tells the words of sounds
+    (:mod:`brainfm.synthetic_words`). A sound without words is one word; if it is long, it is heard
+    in pieces of 1 s.
     """
+    words = words_of_sounds(root)
     table = path.with_name(path.name.replace("_raw.fif", "_events.tsv"))
     for row in _rows(table, "onset", "duration", "trial_type", "stim_file"):
         if row["trial_type"] != "synthetic/speech":
             continue
-        duration = float(row["duration"])
+        duration, begin = float(row["duration"]), float(row["onset"])
+        for word in words.get(row["stim_file"], ()):
+            # The recording may end within a sound.
+            if word.onset < duration:
+                yield Spoken(
+                    text=word.text,
+                    onset=begin + word.onset,
+                    sound=row["stim_file"],
+                    at=word.onset,
+                    duration=min(word.duration, duration - word.onset),
+                    sentence=row["stim_file"],
+                )
+        if row["stim_file"] in words:
+            continue
         for piece in range(max(1, int(duration))):
             rest = duration - piece if piece == max(1, int(duration)) - 1 else 1.0
             yield Spoken(
                 text=f"{Path(row['stim_file']).stem}.{piece}",
-                onset=float(row["onset"]) + piece,
+                onset=begin + piece,
                 sound=row["stim_file"],
                 at=float(piece),
                 duration=rest,

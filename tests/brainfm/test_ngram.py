@@ -1,10 +1,11 @@
 """The n-gram model: counted by hand, sums to one, read by the library."""
 
+import itertools
 import math
 
 import pytest
 
-from brainfm.ngram import ngram_arpa
+from brainfm.ngram import chances_by_place, ngram_arpa
 
 
 def entries(arpa: str) -> dict[tuple[str, ...], tuple[float, float]]:
@@ -72,3 +73,19 @@ def test_the_header_counts_what_follows() -> None:
 def test_what_cannot_be_is_refused(texts, alphabet, order, words) -> None:
     with pytest.raises(ValueError, match=words):
         ngram_arpa(texts, alphabet, order)
+
+
+def test_chances_by_place_are_those_of_all_texts_together() -> None:
+    texts, alphabet = [["a", "b"], ["a"], ["b", "a", "a"]], ["a", "b", "c"]
+    table = entries(ngram_arpa(texts, alphabet, 2))
+    found = chances_by_place(texts, alphabet, 3)
+    for place in range(3):
+        total = dict.fromkeys(alphabet, 0.0)
+        for text in itertools.product(alphabet, repeat=place + 1):
+            line = ("<s>", *text)
+            total[text[-1]] += math.prod(
+                probability(table, line[k - 1 : k], line[k]) for k in range(1, len(line))
+            )
+        expected = [total[symbol] / sum(total.values()) for symbol in alphabet]
+        # The table is written with six digits.
+        assert found[place] == pytest.approx(expected, abs=1e-5)

@@ -64,6 +64,8 @@ def test_the_folder_holds_signal_events_bold_and_truth(
     assert about["channels"] == raw.ch_names
     assert about["snr_made_db"]["eeg"] == pytest.approx(3.0)
     assert truth["courses"].shape == (3, raw.n_times)
+    heard = about["silences_s"]
+    assert heard == pytest.approx([1.0] * len(heard), abs=0.01)
     course = np.convolve(truth["drives"][0], truth["kernels"][0])[: raw.n_times]
     np.testing.assert_allclose(course, truth["courses"][0], atol=1e-5 * np.abs(course).max())
 

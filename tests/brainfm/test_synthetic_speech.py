@@ -62,6 +62,31 @@ def test_all_sounds_are_played_before_one_is_repeated(tmp_path: Path) -> None:
     assert played[-1].duration == pytest.approx(13.2 - 12.5)
 
 
+def test_with_jitter_times_tell_nothing_of_the_sounds(tmp_path: Path) -> None:
+    lengths = np.linspace(0.2, 1.0, 9)
+    paths = [
+        write(tmp_path / f"{k}.wav", burst(0.0, seconds, 300.0 + k))
+        for k, seconds in enumerate(lengths)
+    ]
+
+    def told(**settings: float) -> tuple[float, np.ndarray]:
+        """Correlation of a sound's length with the time until the next, and these times."""
+        cfg = SimulationConfig(duration=800.0, sfreq=100.0, gap=0.3, **settings)
+        played = present_sounds(read_sounds(paths, cfg), cfg, generator=np.random.default_rng(0))
+        until = np.diff([p.onset for p in played])
+        length = lengths[[p.stimulus for p in played[:-1]]]
+        return float(np.corrcoef(length, until)[0, 1]), until
+
+    fixed, _ = told()
+    assert fixed == pytest.approx(1.0, abs=0.01)
+    hidden, until = told(jitter=0.4)
+    # 500 pairs: a correlation of .15 is 3.3 standard errors.
+    assert abs(hidden) < 0.15
+    assert until.min() >= 1.3 - 0.01
+    assert until.max() <= 1.7 + 0.02
+    assert until.std() == pytest.approx(0.4 / np.sqrt(12), rel=0.1)
+
+
 def test_the_drive_holds_each_sound_at_its_time(tmp_path: Path) -> None:
     cfg = SimulationConfig(duration=4.0, sfreq=100.0, gap=1.0)
     sounds = read_sounds([write(tmp_path / "a.wav", burst(0.5))], cfg)

@@ -135,6 +135,41 @@ def test_settings_that_cannot_be(settings, words) -> None:
         TextDecodingConfig(**settings)
 
 
+LEXICON = {"method": "beam", "lexicon": "training", "beam_size": 200}
+SPOKEN = [list("ab ba"), list("ab ab"), list("ba ab"), list("ab")]
+
+
+def test_with_a_lexicon_only_its_words_are_said() -> None:
+    # a b a _ a b: "aba" is no word, "ab ab" the nearest that is.
+    scores = said([1, 2, 1, 3, 1, 2], 4, p=0.6)
+    assert TextDecoder(TextDecodingConfig(method="beam"), "ab ")(scores) == "aba ab"
+    assert TextDecoder(TextDecodingConfig(**LEXICON), "ab ", SPOKEN)(scores) in ("ab ab", "ba ab")
+
+
+def test_a_language_model_of_words_decides_between_words() -> None:
+    # The last word is "ab" or "ba" alike; after "ab ba" nothing came, after "ba" only "ab".
+    scores = said([2, 1, 3, 0, 0], 4)
+    scores[3], scores[4] = (np.log([0.02, 0.48, 0.48, 0.02]),) * 2
+    cfg = TextDecodingConfig(**LEXICON, language_model="training", order=2, weight=2.0)
+    assert TextDecoder(cfg, "ab ", SPOKEN)(scores) == "ba ab"
+    other = [list("ab"), list("ba ba"), list("ba ba")]
+    assert TextDecoder(cfg, "ab ", other)(scores) == "ba ba"
+
+
+def test_a_lexicon_is_read_from_a_file(tmp_path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("AB\n\nzebra\n")
+    cfg = TextDecodingConfig(method="beam", lexicon=str(path))
+    assert TextDecoder(cfg, "ab ")(said([1, 2], 4, p=0.5)) == "ab"
+    path.write_text("zebra\n")
+    with pytest.raises(ValueError, match=r"words\.txt has no word of the alphabet's characters"):
+        TextDecoder(cfg, "ab ")
+    with pytest.raises(ValueError, match="a lexicon needs characters as symbols"):
+        TextDecoder(cfg, ["AH", "B"])
+    with pytest.raises(ValueError, match="need training texts"):
+        TextDecoder(TextDecodingConfig(**LEXICON), "ab ")
+
+
 def test_a_language_model_that_is_not_there_is_named(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.arpa"):
         TextDecodingConfig(method="beam", language_model=str(tmp_path / "gone.arpa"))

@@ -39,3 +39,19 @@ def test_our_encoder_takes_the_place_of_the_network(capsys):
     assert found["model"]["backbone"]["class_path"].endswith("Pretrained")
     assert found["data"]["source"]["init_args"]["layout"] == "simulated"
     assert found["model"]["head"]["class_path"].endswith("Retrieval")
+
+
+@pytest.mark.parametrize(("name", "head"), [("ctc", "CTC"), ("words", "WordWindows")])
+def test_texts_and_words_of_synthetic_people_have_presets(name, head, capsys):
+    found = settings(capsys, name)
+    assert found["model"]["head"]["class_path"].endswith(head)
+    assert found["data"]["source"]["init_args"]["layout"] == "simulated"
+    assert found["data"]["keep_passages"] == (name == "words")
+
+
+def test_a_channel_that_recorded_the_sound_can_be_named(capsys):
+    words = ["--config", "speech_brennan", "--data.source.init_args.align", "{channel: AUD}"]
+    assert main(["finetune", "fit", *words, "--out", "unused", "--print_config"]) == 0
+    found = yaml.safe_load(capsys.readouterr().out)["data"]["source"]["init_args"]["align"]
+    assert (found["channel"], found["triggers"], found["mark"]) == ("AUD", "", "sound")
+    assert found["limits"]["most_drift"] == 1000.0

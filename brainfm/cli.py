@@ -44,7 +44,8 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             summary="train the masked model (stage 2)",
         ),
         "export": Command(
-            module="brainfm.export", summary="training run -> checkpoint folder to publish"
+            module="brainfm.finetune.export",
+            summary="training run -> checkpoint folder to publish; model -> ONNX",
         ),
         "import-brainomni": Command(
             module="brainfm.brainomni_import",
@@ -66,7 +67,12 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             summary="judge a decoder beside its null controls, compare several",
         ),
         "report": Command(
-            module="brainfm.report", summary="run folder -> HTML report with pictures"
+            module="brainfm.finetune.report_command",
+            summary="run folder, or runs to compare -> HTML report with pictures",
+        ),
+        "encoding": Command(
+            module="brainfm.encoding_command",
+            summary="features of stimuli + responses -> how well the ones predict the others",
         ),
         "simulate": Command(
             module="brainfm.simulate",

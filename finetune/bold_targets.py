@@ -152,7 +152,7 @@ class BoldTargets(TargetSource):
                 resample=self.resample,
             )
         else:
-            found = _table(path, self.regions)
+            found = read_table(path, self.regions)
         if not np.isfinite(found.series).all():
             raise ValueError(f"{path}: holds values that are not finite")
         if not self.confounds and self.high_pass is None:
@@ -162,7 +162,7 @@ class BoldTargets(TargetSource):
         confounds = None
         if self.confounds:
             named = self._path(self.confounds, info)
-            rows = _table(named, self.confound_columns, missing=True).series
+            rows = read_table(named, self.confound_columns, missing=True).series
             confounds = clean_confounds(rows, len(found.series))
         cleaned = clean(
             found.series,
@@ -222,8 +222,8 @@ def recording_moments(
     return mean, deviation
 
 
-def _table(path: Path, columns: list[str] | None, *, missing: bool = False) -> RoiSeries:
-    """Return columns of a table (V, R); ``missing`` allows values that are not there."""
+def read_table(path: Path, columns: list[str] | None, *, missing: bool = False) -> RoiSeries:
+    """Return columns of a table (V, R), .tsv, .csv or .npy; ``missing`` allows gaps (NaN)."""
     if path.suffix == ".npy":
         found = np.load(path, allow_pickle=False)
         if found.ndim != 2:

@@ -38,7 +38,8 @@ def test_planted_bold_is_decoded_and_its_gap_asked_for(
 ):
     monkeypatch.chdir(tmp_path)
     # Weights are random; 16 sources keep what 16 electrodes show.
-    save_checkpoint(tiny_model(n_sources=16), tmp_path / "runs" / "demo" / "checkpoint")
+    save_checkpoint(tiny_model(n_sources=16), tmp_path / "checkpoint")
+    settings["model"]["backbone"]["init_args"]["checkpoint"] = str(tmp_path / "checkpoint")
     (command,) = re.findall(r"^    brainfm (simulate .*)$", page, re.MULTILINE)
     words = [*shlex.split(command), "--duration", "400", "--sessions", "3"]
     assert main(words) == 0
@@ -57,7 +58,11 @@ def test_planted_bold_is_decoded_and_its_gap_asked_for(
     assert abs(found["details"]["nulls"][0]["mean"]) < 0.1
     assert found["baselines"]["mean"]["score"]["value"] == 0.0
     assert found["baselines"]["response_power"]["score"]["value"] > 0.5
-    assert "turns of the truth" in (tmp_path / "runs/bold/evaluation/report.html").read_text()
+    report = (tmp_path / "runs/bold/evaluation/report.html").read_text()
+    assert "turns of the truth" in report
+    assert "Measured and predicted" in report
+    assert "a line per fold" in report
+    assert "no atlas says where they are" in found["left_out"]["map of r"]
     record = RunRecord.load(tmp_path / "runs/bold")
     assert (record.series, record.units) == (True, ("rhythm-0", "rhythm-1", "rhythm-2"))
     decoder = load_decoder(tmp_path / "runs/bold")

@@ -175,6 +175,18 @@ def test_what_is_missing_is_said(tmp_path):
         found.events()
 
 
+def test_a_subject_without_pictures_is_named(tmp_path):
+    # Only the pictures to be caught were shown.
+    images = things_eeg2(tmp_path, shown=((500, 99999),))
+    found = next(
+        f
+        for f in ImageRecordings(str(tmp_path), "things_eeg2", str(images)).recordings()
+        if f.source.task == "training"
+    )
+    with pytest.raises(ValueError, match=r"sub-01.*raw_eeg_training.npy: shows no picture"):
+        found.events()
+
+
 def test_a_number_that_no_picture_has_is_refused(tmp_path):
     images = things_eeg2(tmp_path, shown=((100, 4), (200, 1)))
     source = ImageRecordings(str(tmp_path), "things_eeg2", str(images))

@@ -15,7 +15,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-all lint format clean
+.PHONY: help install demo test test-slow test-all docs lint format clean
 
 help:
 	@echo "make install    create the environment in $(VENV) with the versions of constraints.txt"
@@ -23,6 +23,7 @@ help:
 	@echo "make test       the tests, without the slow ones"
 	@echo "make test-slow  the slow tests (whole runs through the command line, the wheel)"
 	@echo "make test-all   both"
+	@echo "make docs       the documentation, its examples run, in build/docs/index.html"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff write"
 	@echo "make clean      remove caches and builds; keeps $(VENV) and runs/"
@@ -52,6 +53,9 @@ test-slow: $(STAMP)
 
 test-all: $(STAMP)
 	$(PYTEST) $(ARGS)
+
+docs: $(STAMP)
+	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,183 @@
+"""Every command that README and docs show is read by that command's real parser; nothing is run."""
+
+import argparse
+import ast
+import importlib
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from brainfm.cli import COMMANDS, main
+from brainfm.command_parser import command_parser
+from brainfm.stage_cli import engine_names, preset_names
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    [ROOT / "README.md", *(p for p in (ROOT / "docs").glob("*.md") if p.name != "api.md")]
+)
+PROGRAMS = ("brainfm", "make", "python", "sbatch")
+STAGES = [name for name in COMMANDS if name in ("tokenizer", "pretrain", "finetune")]
+
+
+class Shown(NamedTuple):
+    """A line of a page: where it is, and its words."""
+
+    where: str
+    words: tuple[str, ...]
+
+
+def code_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of lines in bash blocks and in indented code, continued ones joined."""
+    fence, waiting, number = "", "", 0
+    for k, line in enumerate(text.splitlines(), start=1):
+        mark = re.match(r"\s*(```+)(\w*)", line)
+        if mark:
+            fence = "" if fence else (mark[2] or "none")
+            continue
+        if fence not in ("", "bash", "console") or not (fence or line.startswith("    ")):
+            continue
+        number = number if waiting else k
+        if line.rstrip().endswith("\\"):
+            waiting += line.rstrip()[:-1] + " "
+            continue
+        yield number, (waiting + line).strip()
+        waiting = ""
+
+
+def shown_commands() -> Iterator[Shown]:
+    """Yield what all pages show; the table of README, "command input -> output", is none."""
+    for page in PAGES:
+        for number, line in code_lines(page.read_text(encoding="utf-8")):
+            if not line.startswith(tuple(f"{name} " for name in PROGRAMS)) or " -> " in line:
+                continue
+            where = f"{page.relative_to(ROOT).as_posix()}:{number}"
+            words = shlex.split(line, comments=True)
+            yield Shown(where, tuple(word for word in words if word != "..."))
+
+
+ALL = list(dict.fromkeys(shown_commands()))
+OF_BRAINFM = [one for one in ALL if one.words[0] == "brainfm"]
+PLAIN = [one for one in OF_BRAINFM if one.words[1] not in STAGES or one.words[2] == "card"]
+STAGED = [one for one in OF_BRAINFM if one not in PLAIN]
+BENCHMARKS = [one for one in ALL if one.words[0] == "python"]
+
+
+def named(shown: list[Shown]) -> pytest.MarkDecorator:
+    """Parametrise a test by lines, each different one once."""
+    different = {one.words: one for one in reversed(shown)}
+    rows = sorted(different.values())
+    return pytest.mark.parametrize("shown", rows, ids=[one.where for one in rows])
+
+
+def parse_plain(words: tuple[str, ...]) -> None:
+    """Read the line of a command that is not a stage; SystemExit if it cannot be read."""
+    name, module, options = words[1], COMMANDS[words[1]].module, words[2:]
+    if words[1:3] == ("tokenizer", "card"):
+        name, module, options = "tokenizer card", "brainfm.fidelity_card", words[3:]
+    command_parser(name, importlib.import_module(module)).parse_args(list(options))
+
+
+def without_own_settings(words: tuple[str, ...]) -> list[str]:
+    """Leave out ``--config FILE`` of the reader's own; a name that is no preset stays."""
+    found = list(words)
+    for k in reversed([k for k, word in enumerate(found) if word == "--config"]):
+        known = found[k + 1] in [*preset_names(found[0]), *engine_names()]
+        if found[k + 1].endswith(".yaml") and not known:
+            del found[k : k + 2]
+    return found
+
+
+def test_lines_are_found() -> None:
+    assert min(map(len, (PLAIN, STAGED, BENCHMARKS))) > 3
+    text = (
+        "    brainfm a \\\n        --b\n```bash\nmake c\n```\n```python\nbrainfm d\n```\nmake e\n"
+    )
+    assert [" ".join(line.split()) for _, line in code_lines(text)] == ["brainfm a --b", "make c"]
+
+
+def test_commands_and_targets_exist() -> None:
+    assert [one for one in OF_BRAINFM if one.words[1] not in COMMANDS] == []
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    asked = [one for one in ALL if one.words[0] == "make"]
+    assert [one for one in asked if one.words[1] not in targets] == []
+    files = [one for one in ALL if one.words[0] in ("python", "sbatch")]
+    assert [one for one in files if not (ROOT / one.words[1]).is_file()] == []
+
+
+@named(PLAIN)
+def test_a_command_reads_its_line(shown: Shown) -> None:
+    parse_plain(shown.words)
+
+
+def test_an_option_that_is_gone_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_plain(("brainfm", "encode", "nano", "a.fif", "--out", "b.h5", "--gone", "1"))
+    assert "--gone" in capsys.readouterr().err
+
+
+@named(STAGED)
+def test_a_stage_reads_its_line(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
+    words = without_own_settings(shown.words[1:])
+    assert main([*words, "--print_config"]) == 0, capsys.readouterr().err
+
+
+def test_a_preset_that_is_gone_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pretrain", "fit", "--config", "gone", "--print_config"]) == 1
+    assert "no preset of that name" in capsys.readouterr().err
+
+
+class ReadError(Exception):
+    """The line was read; nothing must follow."""
+
+
+@named(BENCHMARKS)
+def test_a_benchmark_reads_its_line(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = argparse.ArgumentParser.parse_args
+
+    def read_and_stop(*args: object, **settings: object) -> None:
+        read(*args, **settings)  # type: ignore[arg-type]
+        raise ReadError
+
+    path = ROOT / shown.words[1]
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", read_and_stop)
+    monkeypatch.syspath_prepend(path.parent)
+    monkeypatch.setattr(sys, "argv", [str(path), *shown.words[2:]])
+    with pytest.raises(ReadError):
+        runpy.run_path(str(path), run_name="__main__")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_compile_and_import_what_there_is(page: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    importlib.import_module(alias.name)
+            elif isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module or "")
+                assert [a.name for a in node.names if not hasattr(module, a.name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_within_sentences_exist(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for found in re.findall(r"`brainfm\s+([^`]+)`", text):
+        name = found.split()[0]
+        assert name in (*COMMANDS, "COMMAND", "--help"), f"{page.name}: brainfm {name}"
+
+
+def test_extras_that_pages_name_exist() -> None:
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for page in PAGES:
+        for listed in re.findall(r"(?:toolkit|\.)\[([\w,-]+)\]'", page.read_text(encoding="utf-8")):
+            assert set(listed.split(",")) <= set(extras["optional-dependencies"]), page.name
+    told = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs/install.md").read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(extras["optional-dependencies"])

@@ -86,7 +86,7 @@ def _and_more(names: Sequence[str]) -> str:
 
 def _mixed_in_time(trials: Trials, letters: NDArray[np.str_]) -> list[str]:
     """Find recordings whose sides alternate: neighbours in time resemble each other."""
-    begin, _ = trials.stretches
+    begin = np.array([trial.onset for trial in trials.rows])
     samples = same_samples(trials)
     mixed = []
     for name in np.unique(samples).tolist():

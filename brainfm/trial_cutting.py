@@ -1,6 +1,7 @@
 """Cut recordings into trials: from events to the table. No sample is read."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from brainfm.recording_info import RecordingInfo
@@ -93,14 +94,46 @@ def make_trials(
     if dropped and config.outside == "error":
         raise ValueError(f"{dropped[0]}{_others(dropped)}; shorten it or set outside='drop'")
     _check(rows, config, dropped)
-    ordered = sorted(rows, key=lambda t: (t.recording, t.onset, t.label, t.stimulus, t.group))
+    ordered = sorted(rows, key=_order)
     used = {trial.recording for trial in ordered}
     return Trials(
         config=config,
         recordings={key: infos[key] for key in sorted(used)},
-        rows=tuple(ordered),
+        rows=averaged(ordered, config.average),
         dropped=tuple(dropped),
     )
+
+
+def averaged(rows: Sequence[Trial], n: int) -> tuple[Trial, ...]:
+    """Return trials of up to n presentations of one stimulus in a recording each; 0: of all.
+
+    Parameters
+    ----------
+    rows
+        Trials of a presentation each, by recording and onset.
+    """
+    if n == 1:
+        return tuple(rows)
+    same: dict[tuple[str, str, str, str], list[Trial]] = {}
+    for trial in rows:
+        key = (trial.recording, trial.label, trial.stimulus, trial.group)
+        same.setdefault(key, []).append(trial)
+    found = []
+    for members in same.values():
+        size = n or len(members)
+        for k in range(0, len(members), size):
+            first, *rest = members[k : k + size]
+            found.append(replace(first, repeats=tuple(trial.onset for trial in rest)))
+    if len(found) < 2:
+        raise ValueError(
+            f"averaging the {len(rows)} trials leaves {len(found)}, at least 2 are needed; lower "
+            "average"
+        )
+    return tuple(sorted(found, key=_order))
+
+
+def _order(trial: Trial) -> tuple[str, float, str, str, str]:
+    return trial.recording, trial.onset, trial.label, trial.stimulus, trial.group
 
 
 def _beyond(event: Event, info: RecordingInfo, config: TrialConfig) -> str:

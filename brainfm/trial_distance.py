@@ -56,7 +56,21 @@ def distances(mine: NDArray[np.int64], others: NDArray[np.int64], trials: Trials
         negative where they overlap, infinite where no other is of the same samples.
     """
     begin, end = trials.stretches
-    samples = same_samples(trials)
+    trial, samples = trials.presented, same_samples(trials)[trials.presented]
+    inside, outside = (np.flatnonzero(np.isin(trial, chosen)) for chosen in (mine, others))
+    apart = np.full(len(trials), np.inf)
+    np.minimum.at(apart, trial[inside], _apart(inside, outside, begin, end, samples))
+    return apart[mine]
+
+
+def _apart(
+    mine: NDArray[np.int64],
+    others: NDArray[np.int64],
+    begin: FloatArray,
+    end: FloatArray,
+    samples: NDArray[np.str_],
+) -> FloatArray:
+    """Return the time from each of some presentations to the nearest of others, (M,)."""
     result = np.full(len(mine), np.inf)
     for name in np.unique(samples[mine]).tolist():
         there = others[samples[others] == name]

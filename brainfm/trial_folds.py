@@ -91,6 +91,11 @@ def _by_units(units: NDArray[np.str_], config: TrialSplitConfig) -> Iterator[Let
 def _by_time(trials: Trials, config: TrialSplitConfig) -> Iterator[Letters]:
     """Cut every recording into stretches; before the one tested is the one for validation."""
     assert config.folds is not None
+    if trials.config.average != 1:
+        raise ValueError(
+            "trials that average presentations from all over a recording cannot be divided by "
+            "time; set average to 1, or split by another unit (run, session, stimulus)"
+        )
     begin, _ = trials.stretches
     samples = same_samples(trials)
     orders = []

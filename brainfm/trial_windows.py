@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from brainfm.amplitude import SegmentReader
@@ -75,16 +76,33 @@ class TrialWindows:
         """Return the window of trial ``k``, (C, T), less the mean of its baseline.
 
         In the units and with the precision of the signal. Where nothing was acquired it is NaN,
-        all of a channel if that was in the baseline.
+        all of a channel if that was in the baseline. Of several presentations it is the mean of
+        those that were acquired.
         """
-        trial, cfg = self.trials.rows[k], self.trials.config
-        sfreq = self.trials.recordings[trial.recording].sfreq
+        trial = self.trials.rows[k]
+        if not trial.repeats:
+            return self._window(trial.recording, trial.onset)
+        window = self._window(trial.recording, trial.onset)
+        total, count = (
+            np.nan_to_num(window).astype(np.float64),
+            (~np.isnan(window)).astype(np.int64),
+        )
+        # One at a time: hundreds of presentations are no more memory than one.
+        for onset in trial.repeats:
+            window = self._window(trial.recording, onset)
+            total += np.nan_to_num(window)
+            count += ~np.isnan(window)
+        mean = np.where(count, total / np.maximum(count, 1), np.nan)
+        return mean.astype(window.dtype)
+
+    def _window(self, recording: str, onset: float) -> NDArray[Any]:
+        cfg, sfreq = self.trials.config, self.trials.recordings[recording].sfreq
         # One read for both: on a disk, a window and its baseline are neighbours.
-        first, end = seen_samples(trial.onset, cfg, sfreq)
-        values = self.signals[trial.recording](first, end)
-        start, stop = samples_of(trial.onset, cfg.window, sfreq)
+        first, end = seen_samples(onset, cfg, sfreq)
+        values = self.signals[recording](first, end)
+        start, stop = samples_of(onset, cfg.window, sfreq)
         window = values[:, start - first : stop - first]
         if cfg.baseline is None:
             return window
-        start, stop = samples_of(trial.onset, cfg.baseline, sfreq)
+        start, stop = samples_of(onset, cfg.baseline, sfreq)
         return window - values[:, start - first : stop - first].mean(axis=1, keepdims=True)

@@ -1,6 +1,6 @@
 """Trials: stretches of recordings around events, as a table. No sample is read to make one.
 
-Shapes: N trials.
+Shapes: N trials, P presentations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,12 +34,18 @@ class TrialConfig:
         labelled with its name.
     outside
         What becomes of a trial that reaches beyond its recording: "error" or "drop".
+    average
+        Presentations of one stimulus in a recording whose windows are averaged to make a trial, in
+        the order in which they came, on all sides alike; the last of a stimulus may be of fewer.
+        0: all of them. A stimulus that the events do not name is the event's name: then trials of
+        one class are averaged, and a score is that of the average.
     """
 
     window: tuple[float, float] = (0.0, 1.0)
     baseline: tuple[float, float] | None = None
     labels: dict[str, str] = field(default_factory=dict)
     outside: str = "error"
+    average: int = 1
 
     def __post_init__(self) -> None:
         for name, interval in (("window", self.window), ("baseline", self.baseline)):
@@ -47,6 +53,8 @@ class TrialConfig:
                 raise ValueError(f"{name} must be (begin, end) in s with begin < end: {interval}")
         if self.outside not in ("error", "drop"):
             raise ValueError(f"outside must be 'error' or 'drop', got {self.outside!r}")
+        if self.average < 0:
+            raise ValueError(f"average must be at least 0 (all presentations), got {self.average}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +73,8 @@ class Trial:
         Content id of what was presented.
     group
         Content id of the whole it is a part of; the stimulus itself if that is a whole.
+    repeats
+        Onsets of later presentations that are averaged with it, rising.
     """
 
     recording: str
@@ -72,6 +82,12 @@ class Trial:
     label: str
     stimulus: str
     group: str
+    repeats: tuple[float, ...] = ()
+
+    @property
+    def onsets(self) -> tuple[float, ...]:
+        """Return the onsets of all its presentations, s."""
+        return (self.onset, *self.repeats)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +137,10 @@ class Trials:
             for info in self.recordings.values()
         }
         who = {info.id: recording_unit(info, "run") for info in self.recordings.values()}
-        rows = [[content[t.recording], t.onset, t.label, t.stimulus, t.group] for t in self.rows]
+        rows = [
+            [content[t.recording], t.onset, t.label, t.stimulus, t.group, list(t.repeats)]
+            for t in self.rows
+        ]
         return content_hash(to_json(self.config), who, rows)
 
     def units(self, by: str) -> NDArray[np.str_]:
@@ -136,13 +155,28 @@ class Trials:
 
     @cached_property
     def stretches(self) -> tuple[FloatArray, FloatArray]:
-        """Return begin and end of all that each trial sees, seconds in its recording, (N,) each."""
+        """Return begin and end of what is seen of each presentation, by trial.
+
+        Seconds in its recording, (P,) each; where nothing is averaged, P is N.
+        """
         ends = []
         for trial in self.rows:
             sfreq = self.recordings[trial.recording].sfreq
-            ends.append(np.array(seen_samples(trial.onset, self.config, sfreq)) / sfreq)
+            for onset in trial.onsets:
+                ends.append(np.array(seen_samples(onset, self.config, sfreq)) / sfreq)
         begin, end = np.array(ends, dtype=np.float64).reshape(-1, 2).T
         return begin, end
+
+    @property
+    def presented(self) -> NDArray[np.int64]:
+        """Return the trial of every presentation, (P,)."""
+        return np.repeat(np.arange(len(self)), [len(trial.onsets) for trial in self.rows])
+
+    @property
+    def presentations(self) -> tuple[int, int]:
+        """Return the fewest and the most presentations that a trial is the average of."""
+        counts = [len(trial.onsets) for trial in self.rows]
+        return min(counts), max(counts)
 
     def select(self, index: Sequence[int] | NDArray[np.int64]) -> "Trials":
         """Return some of the trials, in the order of the table."""

@@ -39,9 +39,17 @@ def shifted_trials(trials: Trials, control: InputControl) -> Trials:
     rows = []
     # The table is in the order of its recordings.
     for name, members in of.items():
-        info = trials.recordings[name]
-        onsets = _shifted(members, info, trials, control)
-        rows += [replace(t, onset=onset) for t, onset in zip(members, onsets.tolist(), strict=True)]
+        parts = [(onset, k) for k, trial in enumerate(members) for onset in trial.onsets]
+        parts.sort()
+        each = [replace(members[k], onset=onset, repeats=()) for onset, k in parts]
+        moved: list[list[float]] = [[] for _ in members]
+        onsets = _shifted(each, trials.recordings[name], trials, control).tolist()
+        for (_, k), onset in zip(parts, onsets, strict=True):
+            moved[k].append(onset)
+        rows += [
+            replace(trial, onset=first, repeats=tuple(rest))
+            for trial, (first, *rest) in zip(members, moved, strict=True)
+        ]
     return replace(trials, rows=tuple(rows))
 
 

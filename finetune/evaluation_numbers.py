@@ -208,7 +208,7 @@ def as_numbers(found: Evaluation) -> dict[str, Any]:
             "n_folds": record.n_folds,
             "n_subjects": len(set(found.run.subjects.tolist())),
             "n_test_trials": len(found.run.trial),
-            "repetitions_averaged": 1,
+            "presentations_averaged": list(record.presentations),
             "trial_split_digest": record.trial_split_digest,
             "split_by": found.run.split.config.by,
             "stimuli_shared_with_training": [f.shared_stimuli for f in found.run.split.folds],

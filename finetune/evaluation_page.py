@@ -17,6 +17,7 @@ from .evaluation_pictures import (
     subjects_figure,
 )
 from .evaluation_tables import (
+    averaged_words,
     beside_table,
     data_table,
     errors_table,
@@ -86,7 +87,7 @@ def summary_entry(numbers: Numbers) -> Entry:
         *([numbers["baselines_line"]] if numbers["baselines_line"] else []),
         f"{numbers['n_test_trials']} test trials of {numbers['n_subjects']} "
         f"subject{'' if numbers['n_subjects'] == 1 else 's'} in "
-        f"{numbers['n_folds']} folds, divided by {numbers['split_by']}; one presentation each",
+        f"{numbers['n_folds']} folds, divided by {numbers['split_by']}; {averaged_words(numbers)}",
         numbers["overlap"] or "overlap with pretraining: not recorded",
     ]
     if numbers["synthetic"]:

@@ -145,11 +145,19 @@ def data_table(numbers: Numbers) -> str:
         ("digest of the trial split", numbers["trial_split_digest"]),
         ("contents on the test side that training has too, all folds", str(shared)),
         ("audit", numbers["audit"]),
-        ("presentations averaged for the scores", str(numbers["repetitions_averaged"])),
+        ("a trial is", averaged_words(numbers)),
         ("seed", str(numbers["seed"])),
         *((f"software: {name}", str(version)) for name, version in numbers["software"].items()),
     ]
     return html_table(("what", ""), rows)
+
+
+def averaged_words(numbers: Numbers) -> str:
+    """Return how many presentations a trial is, in words; older evaluations are of one."""
+    few, most = numbers.get("presentations_averaged", [1, 1])
+    if most == 1:
+        return "one presentation each"
+    return f"each the average of {most if few == most else f'{few} to {most}'} presentations"
 
 
 def number(value: float | None, digits: int = 3) -> str:

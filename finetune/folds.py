@@ -74,6 +74,7 @@ def write_run(
         audit=tuple(data.findings),
         software=software_versions(),
         seed=int(settings.get("seed_everything") or 0),
+        presentations=data.trials.presentations,
         folder=str(Path.cwd()),
     ).save(run)
     write_text_atomic(run / CONFIG_FILE, yaml.safe_dump(dict(settings), sort_keys=False))

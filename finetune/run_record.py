@@ -57,6 +57,8 @@ class RunRecord:
         Findings of the audit; a run with any is not evaluated.
     software, seed
         What made it.
+    presentations
+        Fewest and most presentations that are averaged to make a trial.
     folder
         Where the command ran: relative paths of the settings count from there.
     """
@@ -77,6 +79,7 @@ class RunRecord:
     audit: tuple[str, ...] = ()
     software: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    presentations: tuple[int, int] = (1, 1)
     folder: str = ""
 
     def save(self, run: Path) -> None:
@@ -92,8 +95,10 @@ class RunRecord:
                 f"{run} is no fine-tuning run (it has no {RUN_FILE}); 'brainfm finetune fit' "
                 "makes one"
             )
-        # The first runs did not say where they were fitted.
-        said = {"folder": ""} | json.loads(path.read_text(encoding="utf-8"))
+        # The first runs did not say where they were fitted, and averaged nothing.
+        said = {"folder": "", "presentations": [1, 1]} | json.loads(
+            path.read_text(encoding="utf-8")
+        )
         return from_json(cls, said, str(path))
 
 

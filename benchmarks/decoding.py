@@ -11,8 +11,8 @@ Everything goes through ``brainfm finetune fit`` with the bundled presets; setti
 validation sides. Classical decoders stand in ``baselines`` beside the ridge run.
 Finished folds are kept, so that the command can be stopped and started again.
 
-    python benchmarks/decoding.py --data ../shared/data --checkpoint runs/checkpoint
-    python benchmarks/decoding.py --data ../shared/data --checkpoint DIR --decoders ridge classical
+    python benchmarks/decoding.py --data ../shared/data
+    python benchmarks/decoding.py --data ../shared/data --decoders ridge classical
 """
 
 import argparse
@@ -77,11 +77,11 @@ TASKS = {
 }
 
 
-def words_of(decoder: str, checkpoint: Path) -> list[str]:
+def words_of(decoder: str, checkpoint: str) -> list[str]:
     """Return the settings of a decoder."""
     if decoder in NETWORKS:
         return ["--config", decoder]
-    words = ["--model.backbone.init_args.checkpoint", str(checkpoint.resolve())]
+    words = ["--model.backbone.init_args.checkpoint", checkpoint]
     if decoder == RANDOM:
         return [*words, "--model.backbone.init_args.random", "true"]
     words += ["--model.adaptation.kind", decoder]
@@ -89,7 +89,7 @@ def words_of(decoder: str, checkpoint: Path) -> list[str]:
     return [*words, "--model.head.init_args.hidden", "64"] if decoder == "frozen" else words
 
 
-def fit(task: Task, decoder: str, run: Path, checkpoint: Path, root: Path, cache: Path) -> None:
+def fit(task: Task, decoder: str, run: Path, checkpoint: str, root: Path, cache: Path) -> None:
     """Train all folds of a decoder that are not finished."""
     from brainfm.finetune.command import main
 
@@ -201,7 +201,7 @@ def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="of a pretraining run")
+    parser.add_argument("--checkpoint", default="nano", help="folder or name (default: nano)")
     parser.add_argument("--out", type=Path, default=Path("runs/decoding"))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--decoders", nargs="+", choices=DECODERS, default=list(DECODERS))

@@ -9,12 +9,12 @@ MNE's Raw or Epochs instead (--format fif).
 
 Examples::
 
-    brainfm encode checkpoints/nano subject1.fif --out features.h5
-    brainfm encode checkpoints/nano old.edf --montage standard_1020 --unit uV --out features.h5
-    brainfm encode checkpoints/nano 'data/**/*.edf' --n-jobs 4 --out features
-    brainfm encode checkpoints/nano data/recordings --n-jobs 4 --out features
-    brainfm encode checkpoints/nano trials-epo.fif --format fif --out features-epo.fif
-    brainfm encode checkpoints/nano data/ds000117 --what codes --out codes
+    brainfm encode nano subject1.fif --out features.h5    # the bundled model
+    brainfm encode nano old.edf --montage standard_1020 --unit uV --out features.h5
+    brainfm encode nano 'data/**/*.edf' --n-jobs 4 --out features
+    brainfm encode nano data/recordings --n-jobs 4 --out features
+    brainfm encode nano trials-epo.fif --format fif --out features-epo.fif
+    brainfm encode nano data/ds000117 --what codes --out codes
 """
 
 from collections.abc import Iterator

@@ -13,6 +13,7 @@ the recording.
 Shapes: C sensors, T samples, P latent frames, N sources, Q quantizers, D width.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -197,10 +198,12 @@ class BrainStream:
         return self._outputs(self._open, self._open.push(values), behind=0)
 
     def _calibrate(self) -> list[StreamOutput]:
-        """Judge the signal by what has come, and encode that."""
+        """Judge the signal by its first seconds, and encode what has come."""
         values = np.concatenate(self._waiting, axis=1)
         self._waiting = []
-        recording = recording_from_array(values, self.sfreq, self.sensors, source="calibration")
+        # Not by all of the last block: how a signal is cut into blocks must not matter.
+        first = values[:, : math.ceil(self.cfg.calibration_s * self.sfreq)]
+        recording = recording_from_array(first, self.sfreq, self.sensors, source="calibration")
         self.calibration = calibrate(recording, self.encoder.model.record.processing)
         for name, reason in self.calibration.bad_reasons.items():
             self._tell("channel", f"{name} is left out: {reason}")

@@ -3,6 +3,7 @@
 Shapes: B batch, C sensors, N sources, P latent frames, Q quantizers.
 """
 
+import sys
 from typing import Any, Literal
 
 import torch
@@ -90,6 +91,14 @@ class TokenizerModule(LightningModule):
         """Keep the split with the run: whoever has the model can tell what it was trained on."""
         if self.trainer.is_global_zero:
             keep_split(self.trainer.default_root_dir, self._data.split)
+            end = self.trainer.estimated_stepping_batches
+            if end <= self.start.at_step:
+                print(
+                    f"training ends after {end} steps, before codebooks come in "
+                    f"(--model.quantize_after {self.start.at_step}): such a model has no codes and "
+                    "cannot be exported",
+                    file=sys.stderr,
+                )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with some channels hidden."""

@@ -85,6 +85,17 @@ def test_the_preparation_does_not_depend_on_blocks(calibration, signal, cuts):
     assert np.array_equal(prepared(np.split(x, cuts, axis=1)), whole)
 
 
+def test_the_calibration_does_not_depend_on_blocks(encoder, sensors, signal):
+    louder = signal * np.linspace(1, 3, signal.shape[1])
+
+    def scale(size):
+        stream = BrainStream(encoder, sensors, SFREQ, StreamConfig(calibration_s=3.3))
+        list(stream.run(blocks_of(louder, size)))
+        return stream.calibration.scale
+
+    assert np.array_equal(scale(40), scale(997))
+
+
 def test_the_preparation_is_near_that_of_recordings(encoder, sensors, brain_noise):
     """From 2 to 40 Hz; filters that only look back change the phases of slower waves."""
     from scipy.signal import butter, sosfiltfilt

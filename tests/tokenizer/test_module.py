@@ -150,16 +150,18 @@ def test_the_loss_falls(corpus, module, tmp_path):
     assert after["validation/loss_without_codes"] < before["validation/loss_without_codes"]
 
 
-def test_codebooks_come_in_when_they_are_due(corpus, module, tmp_path):
+def test_codebooks_come_in_when_they_are_due(corpus, module, tmp_path, capsys):
     early = module(quantize_after=50)
     trainer(tmp_path / "early", steps=2).fit(early, datamodule=data(corpus))
     assert not early.tokenizer.quantizer.initialised
+    assert "training ends after 2 steps, before codebooks come in" in capsys.readouterr().err
     with pytest.raises(ValueError, match="codebooks have not been set yet; train past"):
         export_run(tmp_path / "early", tmp_path / "out")
     at_once = module(quantize_after=0)
     runner = trainer(tmp_path / "at_once", steps=1)
     runner.fit(at_once, datamodule=data(corpus))
     assert at_once.tokenizer.quantizer.initialised
+    assert "before codebooks" not in capsys.readouterr().err
     assert "validation/loss" in runner.validate(at_once, datamodule=data(corpus), verbose=False)[0]
 
 

@@ -76,6 +76,14 @@ TASKS = {
     "phonemes": Task("phonemes", "feis", ("riemann", "band_power", "code_histogram"), (), True),
 }
 
+PAGES = (tuple(TASKS)[:5], tuple(TASKS)[5:])
+"""Tasks that share a table."""
+ROWS = (
+    *(f"encoder, {name}" for name in (*ENCODER, RANDOM)),
+    *NETWORKS,
+    *dict.fromkeys(name for task in TASKS.values() for name in task.classical),
+)
+
 
 def words_of(decoder: str, checkpoint: str) -> list[str]:
     """Return the settings of a decoder."""
@@ -160,7 +168,8 @@ def text(found: dict) -> str:
 def table(cells: dict[str, dict[str, dict]]) -> str:
     """Return Markdown: a row per decoder, a column per task."""
     tasks = [name for name in TASKS if name in cells]
-    rows = list(dict.fromkeys(row for task in tasks for row in cells[task]))
+    there = {row for task in tasks for row in cells[task]}
+    rows = [row for row in ROWS if row in there] + sorted(there - set(ROWS))
     lines = ["| decoder | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
     any_cells = [next(iter(cells[task].values())) for task in tasks]
     kinds = [f"{c['measure']}, {c['trials']} trials, chance {c['chance']:.3g}" for c in any_cells]
@@ -217,7 +226,10 @@ def main() -> None:
         print(f"{task}, {row}: {text(found)}", flush=True)
 
     work(args, done)
-    print(f"\n{table(cells)}\n\nnumbers in {path}")
+    for page in PAGES:
+        if chosen := {task: cells[task] for task in page if task in cells}:
+            print(f"\n{table(chosen)}")
+    print(f"\nnumbers in {path}")
 
 
 if __name__ == "__main__":

@@ -36,14 +36,14 @@ def synthetic_cell(value, interval=(0.4, 0.6)):
 
 def test_the_table_has_a_row_per_decoder_and_a_column_per_task(decoding):
     cells = {
-        "moved": {"ridge": synthetic_cell(0.5), "csp": synthetic_cell(0.25, None)},
-        "SSVEP": {"ridge": synthetic_cell(0.75)},
+        "moved": {"encoder, ridge": synthetic_cell(0.5), "csp": synthetic_cell(0.25, None)},
+        "SSVEP": {"encoder, ridge": synthetic_cell(0.75)},
     }
     lines = decoding.table(cells).splitlines()
     # Tasks come in the order of the benchmark, not of the results.
     assert lines[0] == "| decoder | SSVEP | moved |"
     assert "30 trials, chance 0.5" in lines[2]
-    assert lines[3] == "| ridge | 0.750 [0.400, 0.600] | 0.500 [0.400, 0.600] |"
+    assert lines[3] == "| encoder, ridge | 0.750 [0.400, 0.600] | 0.500 [0.400, 0.600] |"
     assert lines[4] == "| csp |  | 0.250 |"
     assert "moved: 4 runs" in lines[-1]
 

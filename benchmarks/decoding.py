@@ -39,8 +39,9 @@ DECODERS = ("ridge", RANDOM, CLASSICAL, *NETWORKS, "full", "lora", "linear", "fr
 class Task:
     """A column of the table: preset, folder of recordings, other settings, classical decoders.
 
-    ``folder`` is below --data, or below what was converted. ``runs`` are those whose test trials
-    count, by the end of their name; empty: all. ``same`` is the task whose runs it is made of.
+    ``folder`` is below --data, or below what was converted. ``evoked``: the course of a trial
+    matters, not its rhythms. ``runs`` are those whose test trials count, by the end of their name;
+    empty: all. ``same`` is the task whose runs it is made of.
     """
 
     preset: str
@@ -48,6 +49,7 @@ class Task:
     classical: tuple[str, ...]
     settings: tuple[str, ...] = ()
     converted: bool = False
+    evoked: bool = False
     runs: tuple[str, ...] = ()
     same: str = ""
 
@@ -62,17 +64,18 @@ TASKS = {
     "SSVEP": Task("ssvep", "ssvep", ("cca", "riemann", "band_power", "code_histogram")),
     "moved": Task("motor", "eegmmidb", MOTOR, runs=("05", "09"), same="motor"),
     "imagined": Task("motor", "eegmmidb", MOTOR, runs=("06", "10"), same="motor"),
-    "P300": Task("p300", "muse", EVOKED, converted=True),
+    "P300": Task("p300", "muse", EVOKED, converted=True, evoked=True),
     "P300, other session": Task(
         "p300",
         "muse",
         EVOKED,
         ("--data.split.by", "session", "--data.split.validation", "0"),
         converted=True,
+        evoked=True,
     ),
-    "MEG": Task("auditory_visual", "meg_eeg_neuromag", BOTH, (MODALITY, "[meg]")),
-    "EEG": Task("auditory_visual", "meg_eeg_neuromag", BOTH, (MODALITY, "[eeg]")),
-    "MEG and EEG": Task("auditory_visual", "meg_eeg_neuromag", BOTH),
+    "MEG": Task("auditory_visual", "meg_eeg_neuromag", BOTH, (MODALITY, "[meg]"), evoked=True),
+    "EEG": Task("auditory_visual", "meg_eeg_neuromag", BOTH, (MODALITY, "[eeg]"), evoked=True),
+    "MEG and EEG": Task("auditory_visual", "meg_eeg_neuromag", BOTH, evoked=True),
     "phonemes": Task("phonemes", "feis", ("riemann", "band_power", "code_histogram"), (), True),
 }
 
@@ -85,10 +88,10 @@ ROWS = (
 )
 
 
-def words_of(decoder: str, checkpoint: str) -> list[str]:
+def words_of(decoder: str, checkpoint: str, *, evoked: bool) -> list[str]:
     """Return the settings of a decoder."""
     if decoder in NETWORKS:
-        return ["--config", decoder]
+        return ["--config", "conv_net_evoked" if decoder == "conv_net" and evoked else decoder]
     words = ["--model.backbone.init_args.checkpoint", checkpoint]
     if decoder == RANDOM:
         return [*words, "--model.backbone.init_args.random", "true"]
@@ -101,7 +104,7 @@ def fit(task: Task, decoder: str, run: Path, checkpoint: str, root: Path, cache:
     """Train all folds of a decoder that are not finished."""
     from brainfm.finetune.command import main
 
-    words = ["fit", "--config", task.preset, *words_of(decoder, checkpoint)]
+    words = ["fit", "--config", task.preset, *words_of(decoder, checkpoint, evoked=task.evoked)]
     words += [ROOT, str(root), "--data.cache", str(cache), *task.settings]
     words += ["--trainer.enable_progress_bar", "false", "--out", str(run)]
     status = main(words)

@@ -16,8 +16,12 @@ def test_categories_and_localizer(root, shared_data):
     accuracy = re.search(r"leave a run out: ([\d.]+)", done.stdout)
     assert accuracy is not None
     assert float(accuracy[1]) >= 0.66
-    lags = re.findall(r"t of (\w+) +([\d.]+), lag ([\d.]+) s", done.stdout)
-    assert [kind for kind, *_ in lags] == ["audio", "audio", "video", "video"]
-    for _, t, lag in lags:
+    number = r" +(-?[\d.]+)"
+    pattern = rf"t of (\w+){number}, sound - sight{number}, lag{number} s"
+    found = re.findall(pattern, done.stdout)
+    # Four regions, with volumes at their start and at their middle.
+    assert [kind for kind, *_ in found] == ["audio", "audio", "video", "video"] * 2
+    for kind, t, difference, lag in found:
         assert float(t) > 3
+        assert float(difference) > 2.5 if kind == "audio" else float(difference) < -2.5
         assert float(lag) <= 2

@@ -10,8 +10,6 @@ import pytest
 from brainfm.finetune.predictions import Predictions, fold_path, predictions_path
 from brainfm.finetune.run_record import RunRecord
 
-from brainfm.checkpoints import save_checkpoint
-
 
 @pytest.fixture(scope="module")
 def page(root):
@@ -28,9 +26,8 @@ def test_the_example_is_short(page):
 
 
 @pytest.mark.slow
-def test_the_example_runs_as_printed(page, tiny_model, samples, tmp_path):
+def test_the_example_runs_as_printed(page, samples, tmp_path):
     shutil.copy(samples / "eeglab_raw.fif", tmp_path)
-    save_checkpoint(tiny_model(), tmp_path / "runs" / "demo" / "checkpoint")
     (tmp_path / "reaction.py").write_text(blocks(page)["python"])
     (tmp_path / "reaction.yaml").write_text(blocks(page)["yaml"])
     for line in (

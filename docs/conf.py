@@ -73,6 +73,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "generated/gallery",
     "filename_pattern": r"\.py$",
     "within_subsection_order": "gallery_order.reading_order",
+    "reset_modules": ("matplotlib", "gallery_order.without_runs"),
     "image_scrapers": ("figure_scraper", "matplotlib"),
     "remove_config_comments": True,
     "show_signature": False,

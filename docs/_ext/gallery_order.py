@@ -1,4 +1,8 @@
-"""The order of the gallery: as a newcomer reads it."""
+"""The order of the gallery, as a newcomer reads it, and what each example begins with."""
+
+import shutil
+from pathlib import Path
+from typing import Any
 
 ORDER = (
     "first_features",
@@ -23,3 +27,8 @@ def reading_order(filename: str) -> int:
     if name not in ORDER:
         raise ValueError(f"docs/examples/{filename}: add it to ORDER in docs/_ext/gallery_order.py")
     return ORDER.index(name)
+
+
+def without_runs(gallery_conf: dict[str, Any], example: str) -> None:
+    """Remove the runs of the example before: all work in one folder, and begin in an empty one."""
+    shutil.rmtree(Path(gallery_conf["examples_dirs"]) / "runs", ignore_errors=True)

@@ -55,7 +55,7 @@ class ExportedModel:
             raise ImportError(
                 "onnxruntime not installed; pip install 'brainfm-toolkit[export]' (or onnxruntime)"
             )
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
 
         path = Path(file)
         if not path.is_file():

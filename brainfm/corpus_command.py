@@ -71,7 +71,12 @@ def _add_split_arguments(parser: ArgumentParser) -> None:
         metavar="DEVICE",
         help="Devices that go to the side 'test' whole ('brainfm corpus info' lists them).",
     )
-    parser.add_argument("--salt", type=str, default="", help="Any text; another divides otherwise.")
+    parser.add_argument(
+        "--salt",
+        type=str | None,
+        help="Any text; another divides otherwise. Default: that of the manifest, or none, or the "
+        "first number by which few units leave no side empty.",
+    )
     parser.add_argument("--out", type=Path, help=f"Manifest; default: DIR/{SPLIT_FILE}.")
 
 
@@ -150,14 +155,18 @@ def _split(args: Namespace, out: Path) -> int:
     from brainfm.audit import audit
     from brainfm.corpus import Corpus
     from brainfm.corpus_summary import side_table
+    from brainfm.split_salt import empty_sides, split_with_all_sides
     from brainfm.splits import Split, make_split
 
     corpus = Corpus(args.corpus)
     infos = list(corpus.recordings)
-    config = _split_config(args)
-    _check_names(config, infos)
     earlier = Split.load(out) if out.exists() else None
-    split = make_split(infos, config, earlier=earlier, shared=corpus.shared)
+    config = _split_config(args, earlier.config.salt if earlier else "")
+    _check_names(config, infos)
+    if earlier is None and args.salt is None:
+        split = split_with_all_sides(infos, config, shared=corpus.shared)
+    else:
+        split = make_split(infos, config, earlier=earlier, shared=corpus.shared)
     findings = audit(split, infos, shared=corpus.shared)
     if findings:
         raise ValueError(f"{len(findings)} overlaps, e.g. {findings[0]}; {out} was not written")
@@ -166,9 +175,10 @@ def _split(args: Namespace, out: Path) -> int:
     console.print(side_table(split, infos))
     for name, reason in split.excluded.items():
         console.print(f"on no side: {name}: {reason}", soft_wrap=True, highlight=False)
-    for side, entries in split.sides.items():
-        if not entries and config.fractions[side] > 0:
-            console.print(f"side {side} is empty: few units and hashes decide; try another --salt")
+    for side in empty_sides(split, infos):
+        console.print(f"side {side} is empty: few units and hashes decide; try another --salt")
+    if split.config.salt != config.salt:
+        console.print(f"salt {split.config.salt}: the first by which no side is empty")
     console.print(f"manifest: {out}  digest {split.digest[:16]}", soft_wrap=True)
     return 0
 
@@ -185,7 +195,8 @@ def _check_names(config: SplitConfig, infos: Iterable) -> None:
             )
 
 
-def _split_config(args: Namespace) -> SplitConfig:
+def _split_config(args: Namespace, salt: str) -> SplitConfig:
+    """Return the settings of the options; ``salt`` where none is given."""
     by_dataset = {}
     for text in args.dataset_fractions:
         name, colon, shares = text.rpartition(":")
@@ -197,7 +208,7 @@ def _split_config(args: Namespace) -> SplitConfig:
         fractions=_shares(args.fractions, "--fractions"),
         dataset_fractions=by_dataset,
         held_out_devices=tuple(args.hold_out_device),
-        salt=args.salt,
+        salt=salt if args.salt is None else args.salt,
     )
 
 

@@ -60,6 +60,16 @@ def audited_split(path: str | Path, *, shared: Mapping[str, str] | None = None) 
     return split
 
 
+def filled(indices: list[int], side: str) -> list[int]:
+    """Return the recordings of a side; ValueError if there are none."""
+    if not indices:
+        raise ValueError(
+            f"side {side} of the split holds no recording; divide otherwise: 'brainfm corpus "
+            "split' with another --salt, or --by recording where there are few people"
+        )
+    return indices
+
+
 def training_summary(
     recordings: Sequence[RecordingInfo], corpus_digest: str, split: Split
 ) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from brainfm.config_json import to_json
 from brainfm.online_codes import OnlineCodes, SignalLoader
 from brainfm.signal_frames import SignalBatch
 from brainfm.splits import SPLIT_FILE
-from brainfm.stage_data import StageData, audited_split, training_summary
+from brainfm.stage_data import StageData, audited_split, filled, training_summary
 from brainfm.token_statistics import code_counts
 
 WINDOWS_PER_BATCH = 8
@@ -218,8 +218,10 @@ class CodeData(StageData[Any]):
         }
         if isinstance(self.codes, OnlineCodes):
             varied = self.augmentation if side == "train" else NO_AUGMENTATION
-            return SignalLoader(self.codes, self.indices(side), augmentation=varied, **settings)
-        return CodeLoader(self.codes, self.indices(side), **settings)
+            return SignalLoader(
+                self.codes, filled(self.indices(side), side), augmentation=varied, **settings
+            )
+        return CodeLoader(self.codes, filled(self.indices(side), side), **settings)
 
     def on_after_batch_transfer(
         self, batch: CodeBatch | SignalBatch, dataloader_idx: int

@@ -10,7 +10,7 @@ from brainfm.corpus import Corpus
 from brainfm.loader import WindowLoader
 from brainfm.processing import ProcessingConfig
 from brainfm.splits import SPLIT_FILE
-from brainfm.stage_data import StageData, audited_split, training_summary
+from brainfm.stage_data import StageData, audited_split, filled, training_summary
 
 
 class WindowData(StageData[Batch]):
@@ -88,7 +88,7 @@ class WindowData(StageData[Batch]):
         assert self.trainer is not None
         return WindowLoader(
             self.corpus,
-            self.indices(side),
+            filled(self.indices(side), side),
             window_s=self.window_s,
             tokens_per_batch=self.channel_seconds,
             rank=self.trainer.global_rank,

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -52,9 +53,23 @@ def test_verify_finds_a_changed_split(folder, capsys):
     assert main(["corpus", "split", str(folder)]) == 0
     assert main(["corpus", "verify", str(folder)]) == 0
     path = folder / "split.json"
-    path.write_text(path.read_text().replace('"salt": ""', '"salt": " "'))
+    text = path.read_text()
+    path.write_text(re.sub(r'"salt": "\w*"', '"salt": " "', text))
     assert main(["corpus", "verify", str(folder)]) == 1
     assert "split.json: damaged, or edited by hand" in capsys.readouterr().out
+
+
+def test_few_people_are_on_all_sides_and_stay_there(folder, capsys):
+    assert main(["corpus", "split", str(folder)]) == 0
+    said = capsys.readouterr().out
+    content = json.loads((folder / "split.json").read_text())
+    assert all(content["sides"][side] for side in ("train", "validation", "test"))
+    assert f"salt {content['config']['salt']}: the first by which no side is empty" in said
+    assert main(["corpus", "split", str(folder)]) == 0
+    assert json.loads((folder / "split.json").read_text()) == content
+    out = ["--out", str(folder / "other.json")]
+    assert main(["corpus", "split", str(folder), "--salt", "", *out]) == 0
+    assert "is empty: few units" in capsys.readouterr().out
 
 
 def test_split_by_data_set_with_its_own_fractions(folder):

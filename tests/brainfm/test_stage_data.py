@@ -5,7 +5,7 @@ import json
 import pytest
 
 from brainfm.corpus import Corpus
-from brainfm.stage_data import audited_split
+from brainfm.stage_data import audited_split, filled
 
 
 @pytest.fixture
@@ -46,3 +46,9 @@ def test_training_reads_its_manifest_so(corpus):
     (corpus / "leak.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="leak: recording"):
         WindowData(str(corpus), split=str(corpus / "leak.json"))
+
+
+def test_a_side_without_recordings_is_named():
+    assert filled([3], "train") == [3]
+    with pytest.raises(ValueError, match=r"side validation of the split .* another --salt"):
+        filled([], "validation")

@@ -274,6 +274,10 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--snr", type=float, nargs="+", default=[-30.0, -25.0, -20.0, -15.0, -10.0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--text-snr", type=float, default=10.0, help="dB, of texts and words")
+    parser.add_argument("--text-subjects", type=int, default=6, help="of texts and words")
+    parser.add_argument("--text-duration", type=float, default=180.0, help="s, of texts and words")
+    parser.add_argument("--sentences", type=int, default=240, help="of texts, by one voice")
+    parser.add_argument("--epochs", type=int, help="of texts and words; default: the preset's")
     args = parser.parse_args(words)
     args.out, args.speech = args.out.absolute(), args.speech.absolute()
     return args

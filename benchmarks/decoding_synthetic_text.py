@@ -28,9 +28,7 @@ from brainfm.cli import main
 
 WORDS = 3
 """Of a sentence."""
-SENTENCES = 240
-"""Of the one voice."""
-PEOPLE: dict[str, Any] = {"subjects": 6, "duration": 180.0, "speech": "mel", "gap": 0.6}
+PEOPLE: dict[str, Any] = {"speech": "mel", "gap": 0.6}
 """The gap keeps the window of a sentence out of the next one."""
 CONTROLS = ("metadata", "prior_only")
 DECODINGS = {
@@ -51,7 +49,8 @@ def data_sets(
     audio = write_sentences(lines, sounds, even=kind == "words")
     for name, planted in {"planted": {"snr": args.text_snr}, "null": {"null": True}}.items():
         folder = args.out / f"{kind}-{name}-{args.text_snr:g}"
-        made = simulated(folder, audio, **PEOPLE, **planted)
+        size = {"subjects": args.text_subjects, "duration": args.text_duration}
+        made = simulated(folder, audio, **PEOPLE, **size, **planted)
         yield name, made, sounds
 
 
@@ -92,6 +91,11 @@ def redecoded(run: DecodedRun, cfg: TextDecodingConfig) -> DecodedRun:
     return replace(run, folds=tuple(folds))
 
 
+def short(args: Namespace) -> tuple[str, ...]:
+    """Return the words of a fit that is shorter than its preset's."""
+    return () if args.epochs is None else ("--trainer.max_epochs", str(args.epochs))
+
+
 def row(name: str, run: DecodedRun, wanted: str) -> str:
     """Return a line of a table: a measure with interval, chance and p."""
     (measure,) = [m for m in measures_of(run) if m.metric.name == wanted]
@@ -113,9 +117,9 @@ def controls_of(run: Path) -> dict[str, DecodedRun]:
 def texts(args: Namespace, simulated: Any) -> None:
     """Print character error rates: of several ways to read, of controls, and of nothing planted."""
     print("| | CER | 95 % over people | constant text | p |\n" + "|---" * 5 + "|")
-    lines = one_voice(recordings(args), WORDS, SENTENCES, np.random.default_rng(0))
+    lines = one_voice(recordings(args), WORDS, args.sentences, np.random.default_rng(0))
     for name, data, sounds in data_sets(args, simulated, "texts", lines):
-        run = load_run(fitted("speech_ctc", data, sounds))
+        run = load_run(fitted("speech_ctc", data, sounds, *short(args)))
         print(row(f"{name}: best path", run, "CER"))
         for how, cfg in DECODINGS.items():
             print(row(f"{name}: {how}", redecoded(run, cfg), "CER"))
@@ -129,7 +133,7 @@ def words(args: Namespace, simulated: Any) -> None:
     lines = each_once(recordings(args), WORDS, np.random.default_rng(0))
     for name, data, sounds in data_sets(args, simulated, "words", lines):
         also = ("--data.targets.init_args.audio", f"[{sounds}]")
-        run = load_run(fitted("speech_words", data, sounds, *also))
+        run = load_run(fitted("speech_words", data, sounds, *also, *short(args)))
         print(row(name, run, "top-10"))
         for control, found in controls_of(run.path).items():
             print(row(f"{name}: {control.replace('_', ' ')}", found, "top-10"))

@@ -119,7 +119,8 @@ def lost(right: np.ndarray, reference: np.ndarray) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("checkpoint", nargs="?", default="nano")
     parser.add_argument("--data", type=Path, help="Folder with the SSVEP recordings.")
     parser.add_argument("--repeats", type=int, default=5)

@@ -8,7 +8,8 @@ continues after a break. About 45 minutes on one core of a busy machine.
     cp runs/nano/nano/* brainfm/nano/
 
 Sides are those of ``nano_data.py``. Weights are the best on the side 'validation'; the side 'test'
-has no say in anything. ``--steps`` and ``--tokenizer-steps`` make it short, for a trial.
+has no say in anything. ``--steps``, ``--tokenizer-steps`` (more than 100), ``--random 1`` and
+``--tasks eyes`` make it short, for a trial.
 """
 
 import argparse
@@ -24,7 +25,6 @@ from pretrain_quality import hidden_codes
 from probe_scores import text_of
 from quality_corpus import command
 
-RANDOM_SEEDS = (1, 2, 3)
 RANDOM_STEPS = 140
 """Enough for codebooks to be set on the latents of weights that do not move."""
 
@@ -143,12 +143,13 @@ def hidden_section(out: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def probes_section(out: Path, data: Path) -> str:
+def probes_section(out: Path, data: Path, names: tuple[str, ...], n_random: int) -> str:
     """Probe the checkpoint, with all poolings and without covariances; return a section."""
-    random = [out / f"random_{seed}" for seed in RANDOM_SEEDS]
-    text = run_probes(out / "bare", tasks_of(data), out, random, len(RANDOM_SEEDS))
-    first = tasks_of(data, PLAIN_POOLINGS)[:1]
-    run_probes(out / "bare", first, out / "plain", random, len(RANDOM_SEEDS))
+    random = [out / f"random_{seed}" for seed in range(1, n_random + 1)]
+    tasks = [task for task in tasks_of(data) if task.name.startswith(names)]
+    text = run_probes(out / "bare", tasks, out, random, n_random)
+    first = [task for task in tasks_of(data, PLAIN_POOLINGS) if task.name == tasks[0].name]
+    run_probes(out / "bare", first, out / "plain", random, n_random)
     found = json.loads((out / "plain" / "probes.json").read_text())[first[0].name]
     shown = {kind: text_of(score) for kind, score in found["kinds"].items()}
     gap = text_of(found["differences"]["masked model random"], sign=True)
@@ -181,6 +182,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/nano"))
     parser.add_argument("--tokenizer-steps", type=int, default=4000)
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--random", type=int, default=3, help="random tokenizers beside it")
+    parser.add_argument("--tasks", nargs="+", default=[""], help="begin of names of probes")
     args = parser.parse_args()
     out = args.out
     out.mkdir(parents=True, exist_ok=True)
@@ -189,7 +192,7 @@ def main() -> None:
     run_steps(steps)
     later = masked_steps(out, args.steps)
     run_steps(later)
-    for seed in RANDOM_SEEDS:
+    for seed in range(1, args.random + 1):
         run_steps(random_steps(out, seed))
     names = ("hidden", "probes", "sources", "commands")
     files = [str(out / f"{name}.md") for name in names]
@@ -198,7 +201,7 @@ def main() -> None:
     later.append(Step(makes=out / "nano" / "config.json", words=[*final, *results]))
     sections = {
         "hidden": hidden_section(out),
-        "probes": probes_section(out, args.data),
+        "probes": probes_section(out, args.data, tuple(args.tasks), args.random),
         "sources": sources_section(),
         "commands": commands_section(steps + later),
     }

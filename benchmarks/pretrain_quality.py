@@ -15,7 +15,7 @@ Intervals are 95 % bootstrap intervals, over recordings (1) and over subjects or
 Everything goes through the commands of brainfm; what is finished is kept.
 
     python benchmarks/pretrain_quality.py --data ../shared/data
-    python benchmarks/pretrain_quality.py --data ../shared/data --tokenizer-steps 60 --steps 20
+    python benchmarks/pretrain_quality.py --data ../shared/data --tokenizer-steps 102 --steps 20
 """
 
 import argparse

@@ -1,70 +1,38 @@
-"""Every command that README and docs show is read by that command's real parser; nothing is run."""
+"""Every command that README and docs show is read by its real parser, and run by some test."""
 
 import argparse
 import ast
 import importlib
 import re
 import runpy
-import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from shown_commands import (
+    PAGES,
+    ROOT,
+    Shown,
+    code_lines,
+    documented,
+    lines_named,
+    names_in_tests,
+    shown_commands,
+)
 
 from brainfm.cli import COMMANDS, main
 from brainfm.command_parser import command_parser
 from brainfm.stage_cli import engine_names, preset_names
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted(
-    [ROOT / "README.md", *(p for p in (ROOT / "docs").glob("*.md") if p.name != "api.md")]
-)
-PROGRAMS = ("brainfm", "make", "python", "sbatch")
 STAGES = [name for name in COMMANDS if name in ("tokenizer", "pretrain", "finetune")]
 
 
-class Shown(NamedTuple):
-    """A line of a page: where it is, and its words."""
-
-    where: str
-    words: tuple[str, ...]
-
-
-def code_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield number and text of lines in bash blocks and in indented code, continued ones joined."""
-    fence, waiting, number = "", "", 0
-    for k, line in enumerate(text.splitlines(), start=1):
-        mark = re.match(r"\s*(```+)(\w*)", line)
-        if mark:
-            fence = "" if fence else (mark[2] or "none")
-            continue
-        if fence not in ("", "bash", "console") or not (fence or line.startswith("    ")):
-            continue
-        number = number if waiting else k
-        if line.rstrip().endswith("\\"):
-            waiting += line.rstrip()[:-1] + " "
-            continue
-        yield number, (waiting + line).strip()
-        waiting = ""
-
-
-def shown_commands() -> Iterator[Shown]:
-    """Yield what all pages show; the table of README, "command input -> output", is none."""
-    for page in PAGES:
-        for number, line in code_lines(page.read_text(encoding="utf-8")):
-            if not line.startswith(tuple(f"{name} " for name in PROGRAMS)) or " -> " in line:
-                continue
-            where = f"{page.relative_to(ROOT).as_posix()}:{number}"
-            words = shlex.split(line, comments=True)
-            yield Shown(where, tuple(word for word in words if word != "..."))
-
-
-ALL = list(dict.fromkeys(shown_commands()))
+ALL = shown_commands()
 OF_BRAINFM = [one for one in ALL if one.words[0] == "brainfm"]
 PLAIN = [one for one in OF_BRAINFM if one.words[1] not in STAGES or one.words[2] == "card"]
 STAGED = [one for one in OF_BRAINFM if one not in PLAIN]
+CODES = "docs/nano.md: brainfm codes corpus"
+REPORT = "docs/evaluation.md: brainfm report runs"
 BENCHMARKS = [one for one in ALL if one.words[0] == "python"]
 
 
@@ -93,6 +61,18 @@ def without_own_settings(words: tuple[str, ...]) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["README.md: make demo", "README.md: make test", "docs/install.md: make install"],
+)
+def test_targets_run_before_a_change_is_taken(name: str) -> None:
+    """Every target installs first what is missing."""
+    (target,) = documented(name)
+    done = (ROOT / ".ci" / "run").read_text() + (ROOT / "Makefile").read_text()
+    told = f"^{target}: \\$\\(STAMP\\)" if target == "install" else f"make [^\n]*{target}"
+    assert re.search(told, done, re.MULTILINE)
+
+
 def test_lines_are_found() -> None:
     assert min(map(len, (PLAIN, STAGED, BENCHMARKS))) > 3
     text = (
@@ -108,6 +88,25 @@ def test_commands_and_targets_exist() -> None:
     assert [one for one in asked if one.words[1] not in targets] == []
     files = [one for one in ALL if one.words[0] in ("python", "sbatch")]
     assert [one for one in files if not (ROOT / one.words[1]).is_file()] == []
+
+
+def test_every_line_is_run_by_a_test() -> None:
+    """A line that stands on several pages need be run once."""
+    names = names_in_tests()
+    assert [name for name in names if not lines_named(name)] == []
+    run = {one.words for name in names for one in lines_named(name)}
+    assert [f"{one.where}: {' '.join(one.words)}" for one in ALL if one.words not in run] == []
+
+
+def test_a_line_is_named_by_how_it_begins() -> None:
+    words = documented(CODES, nano="other")
+    assert words[:4] == ["codes", "corpus", "--tokenizer", "other"]
+    # What a whole line says is that line, though others begin so.
+    assert len(lines_named(REPORT)) == 1
+    with pytest.raises(ValueError, match="lines of that page begin"):
+        documented("docs/measurements.md: " + "python")
+    with pytest.raises(ValueError, match="name a page"):
+        documented("brainfm gone")
 
 
 @named(PLAIN)

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from scipy.io import wavfile
+from shown_commands import documented
 
 RATE = 8000
 
@@ -55,9 +56,24 @@ def test_a_planted_response_is_found_and_its_absence_is_not(bench, speech, tmp_p
 
 
 def test_planted_leaks_stop_the_run(bench, speech, tmp_path, capsys):
-    words = ["leaks", "--speech", str(speech), "--out", str(tmp_path)]
-    assert bench.run(words) == 0
+    name = "docs/decoding_synthetic.md: python benchmarks/decoding_synthetic.py leaks"
+    words = documented(name, scratch=str(tmp_path))[1:]
+    assert bench.run([*words, "--speech", str(speech)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 4
     assert said[0] == "sound: runs"
     assert all("the folds leak" in line for line in said[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("docs/decoding_synthetic.md: python benchmarks/decoding_synthetic.py planted", "| 0 |"),
+        ("docs/decoding_synthetic.md: python benchmarks/decoding_synthetic.py null", "of 2"),
+    ],
+)
+def test_the_lines_of_the_page(bench, speech, tmp_path, capsys, name, said):
+    words = documented(name, scratch=str(tmp_path))[1:]
+    few = ["--subjects", "2", "--duration", "60", "--sounds", "30", "--snr", "0", "--seeds", "2"]
+    assert bench.run([*words, "--speech", str(speech), *few]) == 0
+    assert said in capsys.readouterr().out

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from scipy.io import wavfile
+from shown_commands import documented
 
 from brainfm.synthetic_words import words_beside
 
@@ -27,7 +28,8 @@ def modules(root):
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
     """Bursts of noise that stand for digits of two speakers, four recordings of each."""
-    folder = tmp_path_factory.mktemp("fsdd")
+    folder = tmp_path_factory.mktemp("speech") / "fsdd"
+    folder.mkdir()
     rng = np.random.default_rng(0)
     for digit in range(4):
         for speaker in ("ann", "bob"):
@@ -73,27 +75,38 @@ def test_even_sentences_have_words_of_one_length(modules, recordings, tmp_path):
         assert len(samples) / rate == pytest.approx(1.5)
 
 
+FEW = ["--text-subjects", "2", "--text-duration", "60", "--epochs", "1", "--sentences", "30"]
+
+
 @pytest.mark.slow
-def test_both_presets_run_with_their_controls(modules, recordings, tmp_path):
+def test_texts_are_read_in_every_way_and_beside_their_controls(
+    modules, recordings, tmp_path, capsys
+):
     pytest.importorskip("flashlight.lib.text.decoder", reason="flashlight-text is not installed")
     bench, text, digits = modules
-    once = digits.each_once(recordings, 3, np.random.default_rng(0))
-    sounds = digits.write_sentences(once, tmp_path / "sounds")
-    data = bench.simulated(
-        tmp_path / "set", sounds, subjects=2, duration=60.0, snr=10.0, speech="mel", gap=1.0
-    )
-    short = ("--trainer.max_epochs", "1")
-    run = text.load_run(text.fitted("speech_ctc", data, tmp_path / "sounds", *short))
+    name = "docs/decoding_synthetic.md: python benchmarks/decoding_synthetic.py texts"
+    words = documented(name, scratch=str(tmp_path))[1:]
+    assert bench.run([*words, "--speech", str(recordings[0].parents[1]), *FEW]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.count("|") == 6]
+    # Three ways to read and two controls, with something planted and without.
+    assert len(rows) == 2 + 2 * (1 + len(text.DECODINGS) + len(text.CONTROLS))
+    run = text.load_run(next(tmp_path.glob("texts-planted-*-speech_ctc")))
     assert run.record.synthetic
     for cfg in text.DECODINGS.values():
         again = text.redecoded(run, cfg)
         words = {word for fold in again.folds for said in fold.output for word in said.split()}
         if cfg.lexicon:
             assert words <= set(digits.NAMES)
-        assert text.row("a", again, "CER").count("|") == 6
-    assert set(text.controls_of(run.path)) == set(text.CONTROLS)
-    also = ("--data.targets.init_args.audio", f"[{tmp_path / 'sounds'}]")
-    run = text.load_run(text.fitted("speech_words", data, tmp_path / "sounds", *also, *short))
-    controls = text.controls_of(run.path)
-    assert set(controls) == set(text.CONTROLS)
-    assert text.row("b", controls["prior_only"], "top-1").startswith("| b | 0.")
+
+
+@pytest.mark.slow
+def test_words_are_found_beside_their_controls(modules, recordings, tmp_path, capsys):
+    name = "docs/decoding_synthetic.md: python benchmarks/decoding_synthetic.py words"
+    words = documented(name, scratch=str(tmp_path))[1:]
+    assert modules[0].run([*words, "--speech", str(recordings[0].parents[1]), *FEW]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.count("|") == 6]
+    assert [row.split("|")[1].strip() for row in rows[2:]] == [
+        f"{name}{control}"
+        for name in ("planted", "null")
+        for control in ("", ": metadata", ": prior only")
+    ]

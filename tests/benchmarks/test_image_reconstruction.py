@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from shown_commands import documented
 
 
 @pytest.mark.slow
 def test_signal_comes_back_and_is_drawn(root, tmp_path):
-    command = [sys.executable, str(root / "benchmarks" / "image_reconstruction.py")]
+    script, *words = documented("docs/images.md: python benchmarks/image_reconstruction.py --out")
+    command = [sys.executable, str(root / script), *words]
     sizes = ["--seeds=1", "--snr", "5", "--pictures=4", "--training=60", "--iterations=8"]
     done = subprocess.run(
         [*command, *sizes, "--out", str(tmp_path)],

@@ -5,11 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from shown_commands import documented
 
 
 @pytest.mark.slow
 def test_the_toy_sizes_run_through(root):
-    command = [sys.executable, str(root / "benchmarks" / "pretrain.py"), "--quick", "--threads=1"]
+    script, *words = documented("docs/measurements.md: python benchmarks/pretrain.py")
+    command = [sys.executable, str(root / script), *words, "--quick", "--threads=1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     text = done.stdout
     assert text.startswith("synthetic data, 1 threads, toy sizes\n")

@@ -4,6 +4,7 @@ import json
 
 import h5py
 import pytest
+from shown_commands import documented
 
 import brainfm
 from brainfm.catalogue import read_catalogue
@@ -54,7 +55,8 @@ def test_another_demo_in_the_same_folder_is_refused(tmp_path):
 @pytest.mark.slow
 def test_whole_line(tmp_path, capsys):
     out = tmp_path / "demo"
-    line = ["demo", "--out", str(out), "--tokenizer-steps", "102", "--pretrain-steps", "3"]
+    line = documented("docs/install.md: brainfm demo", **{"runs/demo": str(out)})
+    line += ["--tokenizer-steps", "102", "--pretrain-steps", "3"]
     assert main(line) == 0
     printed = capsys.readouterr().out
     assert "correlation" in printed

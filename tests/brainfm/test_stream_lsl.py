@@ -1,13 +1,17 @@
 """A device on the network (LSL): a real recording is sent and received on this machine alone."""
 
+import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import threading
 import time
 
 import numpy as np
 import pytest
+from shown_commands import documented
 
 from brainfm.checkpoints import save_checkpoint
 from brainfm.cli import main
@@ -154,6 +158,74 @@ def test_the_command_listens_to_a_device_and_to_markers(lsl, checkpoint, recordi
     (event,) = [e for entry in lines for e in entry.get("events", []) if e["kind"] == "marker"]
     assert event["text"] == "left"
     assert "n_lost" not in said.err
+
+
+@pytest.fixture(scope="module")
+def decoder(root, samples, tmp_path_factory):
+    """Return the run of the worked example of docs/streaming.md."""
+    folder = tmp_path_factory.mktemp("eyes")
+    page = (root / "docs" / "streaming.md").read_text(encoding="utf-8")
+    settings = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1]
+    for number, label in ((1, "open"), (2, "closed")):
+        shutil.copy(samples / f"eegmmidb_{number}.edf", folder)
+        rows = [f"{second}\t{label}" for second in range(0, 40, 2)]
+        table = "\n".join(["onset\ttrial_type", *rows])
+        (folder / f"eegmmidb_{number}.tsv").write_text(table + "\n")
+    (folder / "eyes.yaml").write_text(settings)
+    line = documented("docs/streaming.md: brainfm finetune fit")
+    with contextlib.chdir(folder):
+        assert main([*line, "--trainer.accelerator", "cpu"]) == 0
+    return folder / "runs" / "eyes"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md: brainfm stream nano --lsl MyAmplifier",
+        "README.md: brainfm stream nano --lsl MyAmplifier --head",
+        "docs/streaming.md: brainfm stream nano --lsl MyAmplifier --out",
+        "docs/streaming.md: brainfm stream nano --lsl MyAmplifier --markers",
+    ],
+)
+def test_the_lines_of_the_pages(lsl, decoder, samples, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    recording = read_recording(samples / "eegmmidb_2.edf")
+    sfreq, names = recording.sfreq, list(recording.sensors.names)
+    x = np.ascontiguousarray(1e6 * recording.read(0, int(10 * sfreq)).T)
+    info = lsl.StreamInfo("MyAmplifier", "EEG", len(names), sfreq, "float64", name[-20:])
+    info.set_channel_names(names)
+    info.set_channel_types("eeg")
+    info.set_channel_units("microvolts")
+    outlet = lsl.StreamOutlet(info)
+    triggers = lsl.StreamInfo("MyTriggers", "Markers", 1, 0.0, "string", "keyboard")
+    markers = lsl.StreamOutlet(triggers)
+
+    def send():
+        outlet.wait_for_consumers(timeout=30)
+        begin = lsl.local_clock()
+        if name.endswith("--markers"):
+            markers.wait_for_consumers(timeout=30)
+            markers.push_sample(["closed"], begin + 1.0)
+        for at in range(0, len(x), 64):
+            part = x[at : at + 64]
+            outlet.push_chunk(part, begin + (at + np.arange(len(part))) / sfreq)
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    words = documented(name)
+    if "--head" in words:
+        words[words.index("--head") + 1] = str(decoder)
+    short = ["--seconds", "8", "--calibration", "2", "--give-up", "20"]
+    assert main([*words, *short]) == 0
+    thread.join(timeout=20)
+    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert sum(entry["frames"] for entry in lines) >= 24
+    assert any("decisions" in entry for entry in lines) == ("--head" in words)
+    assert (tmp_path / "session").is_dir() == ("--out" in words)
+    if "--markers" in words:
+        events = [event for entry in lines for event in entry.get("events", [])]
+        assert [e["text"] for e in events if e["kind"] == "marker"] == ["closed"]
 
 
 def test_a_stream_that_is_not_there(lsl):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from shown_commands import documented
 
 
 @pytest.mark.slow
@@ -26,13 +27,11 @@ def test_the_example_runs_as_printed(root, samples, tmp_path):
         return done.stdout
 
     run("tables.py")
-    stream = (
-        "brainfm stream nano --file eegmmidb_2.edf --speed 0 --calibration 10 --head runs/eyes "
-        "--every 0.5 --out session"
-    )
-    for line in ("brainfm finetune fit --config eyes.yaml --out runs/eyes", stream):
-        assert f"    {line}\n" in page
-        said = run("-m", "brainfm.cli", *line.split()[1:])
+    for name in (
+        "docs/streaming.md: brainfm finetune fit",
+        "docs/streaming.md: brainfm stream nano --file eegmmidb_2.edf --speed 0",
+    ):
+        said = run("-m", "brainfm.cli", *documented(name))
     decisions = [d for text in said.splitlines() for d in json.loads(text).get("decisions", [])]
     # A minute: the first stretch of 2 s, then one every .5 s.
     assert len(decisions) == 117
@@ -41,3 +40,10 @@ def test_the_example_runs_as_printed(root, samples, tmp_path):
     closed, n = map(int, re.match(r"(\d+) of (\d+) decisions", said).groups())
     assert n == pytest.approx(32, abs=1)
     assert closed > 0.7 * n
+    name = "docs/streaming.md: brainfm stream nano --file eegmmidb_2.edf --events"
+    said = run("-m", "brainfm.cli", *documented(name), "--speed", "0", "--seconds", "25")
+    assert any("decisions" in json.loads(text) for text in said.splitlines())
+    shutil.copy(tmp_path / "eegmmidb_1.edf", tmp_path / "recording.edf")
+    name = "docs/streaming.md: brainfm stream nano --file recording.edf"
+    said = run("-m", "brainfm.cli", *documented(name), "--speed", "0", "--seconds", "30")
+    assert sum(json.loads(text)["frames"] for text in said.splitlines()) > 100

@@ -2,13 +2,13 @@
 
 import json
 import re
-import shlex
 
 import numpy as np
 import pytest
 import yaml
 from brainfm.finetune.decoder import load_decoder
 from brainfm.finetune.run_record import RunRecord
+from shown_commands import documented
 
 from brainfm.checkpoints import save_checkpoint
 from brainfm.cli import main
@@ -34,22 +34,22 @@ def test_the_preset_parses(capsys):
 
 @pytest.mark.slow
 def test_planted_bold_is_decoded_and_its_gap_asked_for(
-    page, settings, tiny_model, tmp_path, monkeypatch, capsys
+    settings, tiny_model, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     # Weights are random; 16 sources keep what 16 electrodes show.
     save_checkpoint(tiny_model(n_sources=16), tmp_path / "checkpoint")
     settings["model"]["backbone"]["init_args"]["checkpoint"] = str(tmp_path / "checkpoint")
-    (command,) = re.findall(r"^    brainfm (simulate .*)$", page, re.MULTILINE)
-    words = [*shlex.split(command), "--duration", "400", "--sessions", "3"]
+    line = documented("docs/bold.md: brainfm simulate")
+    words = [*line, "--duration", "400", "--sessions", "3"]
     assert main(words) == 0
     settings["trainer"]["max_epochs"] = 25
     (tmp_path / "bold.yaml").write_text(yaml.safe_dump(settings))
     fit = ["finetune", "fit", "--config", "bold.yaml"]
-    assert main([*fit, "--out", "runs/bold"]) == 0
-    assert "    brainfm finetune fit --config bold.yaml --out runs/bold\n" in page
-    evaluate = ["evaluate", "runs/bold", "--controls", "metadata", "--occlusion-trials", "0"]
-    assert main([*evaluate, "--baselines", "mean", "response_power"]) == 0
+    assert main(documented("docs/bold.md: brainfm finetune fit")) == 0
+    evaluate = [*documented("docs/bold.md: brainfm evaluate"), "--controls", "metadata"]
+    few = ["--baselines", "mean", "response_power", "--occlusion-trials", "0"]
+    assert main([*evaluate, *few]) == 0
     found = json.loads((tmp_path / "runs/bold/evaluation/evaluation.json").read_text())
     scores = {one["name"]: one for one in found["scores"]}
     assert scores["r"]["value"] > 0.5

@@ -3,6 +3,7 @@
 import pytest
 from brainfm.finetune.decoded_run import load_run
 from brainfm.finetune.measures import measures_of
+from shown_commands import documented
 
 from brainfm.cli import main
 
@@ -12,9 +13,9 @@ from brainfm.cli import main
 def test_eight_categories_are_decoded_from_real_voxels_and_shuffled_ones_are_not(
     shared_data, tmp_path
 ):
-    words = ["finetune", "fit", "--config", "haxby", "--data.cache", str(tmp_path / "cache")]
-    words += ["--data.source.init_args.root", str(shared_data / "fmri_haxby")]
-    words += ["--data.split.folds", "4"]
+    folder = str(shared_data / "fmri_haxby")
+    words = documented("docs/fmri.md: brainfm finetune fit --config haxby", DIR=folder)
+    words += ["--data.cache", str(tmp_path / "cache"), "--data.split.folds", "4"]
     found = {}
     for control in ("none", "shuffled"):
         run = tmp_path / control
@@ -22,6 +23,11 @@ def test_eight_categories_are_decoded_from_real_voxels_and_shuffled_ones_are_not
         main_measure = measures_of(load_run(run))[0]
         given = main_measure.prediction, main_measure.target
         found[control] = main_measure.metric.compute(*given)
+    evaluate = documented(
+        "docs/fmri.md: brainfm evaluate", **{"runs/haxby": str(tmp_path / "none")}
+    )
+    few = ["--controls", "prior_only", "--baselines", "none", "--occlusion-trials", "0"]
+    assert main([*evaluate, *few]) == 0
     # Leave-one-out has more training runs; the floor is that of a decoder of the field there.
     assert found["none"] > 0.66
     # 64 blocks at chance .125: above .25 with p = .003.

@@ -10,6 +10,7 @@ from brainfm.finetune.image_sources import ImageRecordings
 from brainfm.finetune.image_targets import ImageTargets
 from brainfm.finetune.object_arrays import read_object_mapping
 from matplotlib.image import imsave
+from shown_commands import documented
 
 from brainfm.cli import main
 from brainfm.recording_info import RecordingInfo
@@ -30,12 +31,12 @@ def picture(path, seed):
     imsave(path, np.random.default_rng(seed).integers(0, 255, (12, 12, 3)).astype(np.uint8))
 
 
-def things_eeg2(root, shown=((100, 2), (300, 1), (500, 99999), (700, 3))):
-    """Two people, one session; three training pictures of two concepts, one test picture."""
+def things_eeg2(root, shown=((100, 2), (300, 1), (500, 99999), (700, 3)), tested=1):
+    """Two people, one session; three training pictures of two concepts, one or two for testing."""
     images = root / "images"
     train = [("00001_aardvark", "aardvark_01b.jpg"), ("00001_aardvark", "aardvark_02s.jpg"),
              ("00002_abacus", "abacus_03s.jpg")]  # fmt: skip
-    test = [("00001_aircraft", "aircraft_06s.jpg")]
+    test = [("00001_aircraft", "aircraft_06s.jpg"), ("00002_antelope", "antelope_01b.jpg")][:tested]
     meta = {}
     for part, listed in (("training", train), ("test", test)):
         for k, (concept, file) in enumerate(listed):
@@ -47,12 +48,14 @@ def things_eeg2(root, shown=((100, 2), (300, 1), (500, 99999), (700, 3))):
     for subject in ("01", "02"):
         folder = root / f"sub-{subject}" / "ses-01"
         folder.mkdir(parents=True)
-        for part, events in (("training", shown), ("test", ((50, 1), (150, 1)))):
+        for part, events in (("training", shown), ("test", ((50, 1), (150, tested)))):
             stim = np.zeros((1, 1000))
             for sample, number in events:
                 stim[0, sample] = number
             stored = {
-                "raw_eeg_data": np.concatenate([1e-5 * noise((3, 1000)), stim]),
+                "raw_eeg_data": np.concatenate(
+                    [1e-5 * noise((3, 1000), hash_of(part, int(subject))), stim]
+                ),
                 "ch_names": [*CHANNELS, "stim"],
                 "ch_types": ["eeg"] * 3 + ["stim"],
                 "sfreq": 1000,
@@ -126,7 +129,7 @@ def test_things_eeg2_tells_which_picture_was_shown_when(tmp_path):
     assert recording.sfreq == 1000
     assert list(recording.sensors.names) == CHANNELS
     assert recording.read(0, 1000).shape == (3, 1000)
-    np.testing.assert_allclose(recording.read(0, 1000), 1e-5 * noise((3, 1000)), rtol=1e-5)
+    np.testing.assert_allclose(recording.read(0, 1000), 1e-5 * noise((3, 1000), 11), rtol=1e-5)
 
 
 def test_things_meg_tells_which_picture_was_shown_when(tmp_path):
@@ -231,3 +234,16 @@ def test_a_preset_names_its_gallery_and_parses(name, by, capsys):
     assert data["split"]["by"] == by
     assert data["targets"]["init_args"]["gallery"] == "exact_image"
     assert found["model"]["head"]["class_path"].endswith("Retrieval")
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_page_run_on_a_synthetic_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    things_eeg2(tmp_path / "things", tested=2)
+    put = {"DIR": str(tmp_path / "things"), "FOLDER_OF_CLIP_OR_DINOV2": "small"}
+    line = documented("docs/images.md: brainfm finetune fit", **put)
+    few = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--data.trials.window=[0,.2]"]
+    assert main([*line, *few]) == 0
+    few = ["--controls", "prior_only", "--baselines", "none", "--occlusion-trials", "0"]
+    assert main([*documented("docs/images.md: brainfm evaluate"), *few]) == 0
+    assert (tmp_path / "runs/eeg2/evaluation/report.html").exists()

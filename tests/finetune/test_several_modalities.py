@@ -18,6 +18,7 @@ from brainfm.finetune.several_sources import Modalities
 from brainfm.finetune.trial_batch import TrialBatch
 from brainfm.finetune.voxel_pictures import PictureVoxels
 from brainfm.finetune.voxels import Voxels
+from shown_commands import documented
 
 from brainfm.cli import main
 from brainfm.montage import sensors_by_name
@@ -229,8 +230,8 @@ def test_voxels_are_decoded_beside_eeg_of_noise_by_the_command(tmp_path, capsys)
     words += ["--data.split.folds=2", "--model.optimizer.lr=1e-2", "--data.batch_size=32"]
     words += ["--trainer.max_epochs=25", "--trainer.accelerator=cpu"]
     run = tmp_path / "run"
-    fit = ["finetune", "fit", "--config", "several_modalities", *words, "--out", str(run)]
-    assert main(fit) == 0
+    line = documented("docs/fmri.md: brainfm finetune fit --config several_modalities")
+    assert main([*line, *words, "--out", str(run)]) == 0
     said = re.findall(r"^ *(eeg|fmri) +(\d+) +([\d.]+)$", capsys.readouterr().out, re.MULTILINE)
     value = {name: float(score) for name, _, score in said}
     # Galleries of twenty pictures: top-2 by chance is .1; 80 trials of fMRI, 40 of EEG.

@@ -10,6 +10,7 @@ from brainfm.finetune.voxel_pictures import PictureVoxels
 from brainfm.finetune.voxel_sources import AS_THEY_ARE
 from matplotlib.image import imsave
 from scipy.io import savemat
+from shown_commands import documented
 
 from brainfm.cli import main
 from brainfm.trial_cutting import make_trials
@@ -146,18 +147,18 @@ def test_pictures_of_nsd_have_features_in_a_table(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["images_things_fmri", "images_nsd"])
 def test_the_presets_run_on_synthetic_folders_of_the_published_layout(name, tmp_path, capsys):
-    words = ["--data.source.init_args.root", str(tmp_path)]
+    root = str(tmp_path)
     if name == "images_nsd":
         nsd(tmp_path)
-        words += ["--data.targets.init_args.file", str(tmp_path / "clip.npy")]
+        put = {"DIR": root, "CLIP.npy": str(tmp_path / "clip.npy")}
+        words = documented("docs/fmri.md: brainfm finetune fit --config images_nsd", **put)
         words += ["--data.source.init_args.sessions", "[1,2]"]
     else:
-        images = str(things_fmri(tmp_path))
-        words += ["--data.source.init_args.images", images, "--data.targets.init_args.cache", ""]
-        words += ["--data.targets.init_args.images", f"[{images}]"]
-        words += ["--data.targets.init_args.model", "small"]
+        put = {"DIR": root, "IMAGES": str(things_fmri(tmp_path))}
+        words = documented("docs/fmri.md: brainfm finetune fit --config images_things_fmri", **put)
+        words += ["--data.targets.init_args.cache", "", "--data.targets.init_args.model", "small"]
     words += ["--trainer.accelerator", "cpu", "--out", str(tmp_path / "run")]
-    assert main(["finetune", "fit", "--config", name, *words]) == 0
+    assert main(words) == 0
     said = capsys.readouterr().out
     assert "fold 1 of 2" in said
     held = yaml.safe_load((tmp_path / "run/config.yaml").read_text())

@@ -131,7 +131,8 @@ def probe_task(
     """Return the scores of every kind of features, and the differences from the checkpoint's."""
     from brainfm.channels import ReadOptions
     from brainfm.checkpoints import load_checkpoint
-    from brainfm.encoder import Encoder, recordings_of
+    from brainfm.encoder import Encoder
+    from brainfm.given_recordings import recordings_of
 
     encoder = Encoder(load_checkpoint(checkpoint))
     masked = encoder.check_features()

@@ -31,9 +31,10 @@ from sklearn.utils.validation import check_is_fitted
 from brainfm.amplitude import unit_factors
 from brainfm.channels import ReadOptions
 from brainfm.checkpoints import CONFIG
-from brainfm.encoder import Encoder, Layer, recordings_of
+from brainfm.encoder import Encoder, Layer
 from brainfm.features_together import features_together
 from brainfm.frame_pooling import FramePooling, check_pooling, pool_frames
+from brainfm.given_recordings import recordings_of
 from brainfm.lazy_signal import ArraySignal
 from brainfm.montage import DEFAULT_MONTAGE, sensors_by_name
 from brainfm.recordings import Recording, recording_from_array

@@ -178,7 +178,8 @@ def _run_mne(args: Namespace, options: "ReadOptions", settings: EncodeSettings) 
 
 
 def _run_one(args: Namespace, options: "ReadOptions", settings: EncodeSettings) -> int:
-    from brainfm.encoder import Encoder, recordings_of
+    from brainfm.encoder import Encoder
+    from brainfm.given_recordings import recordings_of
 
     recordings, are_epochs = recordings_of(Path(args.files[0]), options)
     encoder = Encoder.from_pretrained(args.checkpoint).to(args.device)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from brainfm.atomic import remove_leftovers
 from brainfm.checkpoints import CONFIG, WEIGHTS
 from brainfm.encode import EncodeSettings, write_features
-from brainfm.encoder import Encoder, recordings_of
+from brainfm.encoder import Encoder
+from brainfm.given_recordings import recordings_of
 from brainfm.hub import find_checkpoint
 from brainfm.published_models import file_sha256
 from brainfm.recording_info import content_hash

@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 
 from brainfm.atomic import flush_to_disk
 from brainfm.channels import ReadOptions
-from brainfm.encoder import Encoder, Features, Layer, recordings_of
+from brainfm.encoder import Encoder, Features, Layer
 from brainfm.feature_objects import features_as_epochs, features_as_raw
 from brainfm.formats import open_epochs
+from brainfm.given_recordings import recordings_of
 
 MAX_BYTES = 1_900_000_000
 """Of a FIF file in one piece."""

@@ -16,18 +16,12 @@ from torch import Tensor, nn
 from brainfm.brain_tokenizer import Sensors
 from brainfm.checkpoints import BrainModel, load_checkpoint, save_checkpoint
 from brainfm.code_times import context_frames, frame_times, n_frames
+from brainfm.given_recordings import are_several, recordings_of
 from brainfm.hub import find_checkpoint, push_checkpoint
 from brainfm.input_contract import contracted_positions, contracted_windows
 from brainfm.masked_model import MaskedBrainModel
 from brainfm.processing import Processed, process
-from brainfm.recordings import (
-    ReadOptions,
-    Recording,
-    read_recordings,
-    recording_from_array,
-    recording_from_raw,
-    recordings_from_epochs,
-)
+from brainfm.recordings import ReadOptions, Recording
 from brainfm.seanet_layers import Past
 from brainfm.sensors import SensorArray
 from brainfm.window_codes import CHANNEL_WINDOWS, as_frames, repeated, window_codes
@@ -90,28 +84,41 @@ class Encoder(nn.Module):
         """Return where the weights are."""
         return self.model.tokenizer.gather.queries.device
 
-    def tokenize(self, data: Any, options: ReadOptions | None = None) -> Codes | list[Codes]:
-        """Return the codes of a recording.
+    def tokenize(
+        self, data: Any, options: ReadOptions | None = None
+    ) -> Codes | list[Codes] | list[Codes | list[Codes]]:
+        """Return the codes of a recording, or of each of several.
 
         Parameters
         ----------
         data
             ``mne.io.Raw``, ``mne.Epochs``, a file, ``(array, sfreq, SensorArray)`` with the array
-            (C, T) in V, T or T/m, or a :class:`~brainfm.recordings.Recording`.
+            (C, T) in V, T or T/m, or a :class:`~brainfm.recordings.Recording`; or a list of these,
+            of any devices and lengths, which then share calls of the network.
         options
             How to read it: montage, units, channels.
 
         Returns
         -------
         Codes or list of Codes
-            A list, one for each epoch, if ``data`` is Epochs.
+            A list, one for each epoch, if ``data`` is Epochs. Of a list, what each of it gives
+            alone, in order.
+
+        Raises
+        ------
+        ValueError, OSError, MemoryError
+            What cannot be read or encoded; ``recordings[2]: ...`` is the third of a list.
         """
+        if are_several(data):
+            from brainfm.recordings_together import tokenize_together
+
+            return tokenize_together(self, data, options)
         return _each(data, options, self._tokenize)
 
     def encode(
         self, data: Any, options: ReadOptions | None = None, *, layer: Layer = -2
-    ) -> Features | list[Features]:
-        """Return the features of a recording.
+    ) -> Features | list[Features] | list[Features | list[Features]]:
+        """Return the features of a recording, or of each of several.
 
         Parameters
         ----------
@@ -124,8 +131,18 @@ class Encoder(nn.Module):
         Returns
         -------
         Features or list of Features
-            A list, one for each epoch, if ``data`` is Epochs.
+            A list, one for each epoch, if ``data`` is Epochs. Of a list, what each of it gives
+            alone, in order, up to the rounding of sums (1e-5).
+
+        Raises
+        ------
+        ValueError, OSError, MemoryError
+            As :meth:`tokenize`; also a checkpoint without masked model, or no such layer.
         """
+        if are_several(data):
+            from brainfm.features_together import encode_together
+
+            return encode_together(self, data, options, layer=layer)
         return _each(data, options, lambda recording: self._encode(recording, layer))
 
     def code_blocks(self, processed: Standardised) -> Iterator[NDArray[np.uint16]]:
@@ -271,28 +288,6 @@ def canonical_order(sensors: SensorArray, good: NDArray[np.bool_]) -> NDArray[np
     keys = np.concatenate([sensors.orientations, sensors.positions, sensors.codes[:, None]], axis=1)
     order = np.lexsort(keys.T)
     return order[good[order]].astype(np.int64)
-
-
-def recordings_of(data: Any, options: ReadOptions | None = None) -> tuple[list[Recording], bool]:
-    """Return ``data`` as recordings, and whether they are epochs of one."""
-    import mne
-
-    if isinstance(data, Recording):
-        return [data], False
-    if isinstance(data, mne.io.BaseRaw):
-        return [recording_from_raw(data, options)], False
-    if isinstance(data, mne.BaseEpochs):
-        return recordings_from_epochs(data, options), True
-    if isinstance(data, (str, Path)):
-        recordings = read_recordings(data, options)
-        return recordings, len(recordings) > 1
-    if isinstance(data, tuple) and len(data) == 3:
-        array, sfreq, sensors = data
-        return [recording_from_array(array, sfreq, sensors)], False
-    raise ValueError(
-        f"cannot encode {type(data).__name__}; give an mne Raw or Epochs, a file, or "
-        "(array, sfreq, SensorArray)"
-    )
 
 
 def _each(data: Any, options: ReadOptions | None, function: Any) -> Any:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainfm.code_times import frame_times
-from brainfm.encoder import Codes, Features, canonical_order, recordings_of
+from brainfm.encoder import Codes, Features, canonical_order
 from brainfm.exported_record import INPUTS, METADATA, ExportedRecord
+from brainfm.given_recordings import recordings_of
 from brainfm.processing import Processed, process
 from brainfm.recordings import ReadOptions, Recording
 from brainfm.sensors import SensorArray

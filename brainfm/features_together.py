@@ -6,7 +6,8 @@ stretches of equal length share calls of the masked model, whatever they were re
 Shapes: P latent frames, N sources, Q quantizers, D width.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 
 from brainfm.code_times import context_frames, frame_times
-from brainfm.encoder import Encoder, Features, Layer, recordings_of
+from brainfm.encoder import Encoder, Features, Layer
+from brainfm.given_recordings import each_together
 from brainfm.recordings import ReadOptions
 from brainfm.recordings_together import Failure, codes_together
 from brainfm.window_codes import CHANNEL_WINDOWS
@@ -81,41 +83,17 @@ def features_together(
 
 def encode_together(
     encoder: Encoder,
-    recordings: Iterable[Any],
+    given: Sequence[Any],
     options: ReadOptions | None = None,
     *,
     layer: Layer = -2,
-) -> list[Features]:
+) -> list[Features | list[Features]]:
     """Return the features of recordings of any devices and lengths, in their order.
 
-    Parameters
-    ----------
-    encoder
-        The model.
-    recordings
-        Anything that :meth:`Encoder.encode` takes; Epochs count as one recording each.
-    options, layer
-        As there.
-
-    Raises
-    ------
-    ValueError, OSError, MemoryError
-        The first recording that cannot be encoded, by its source.
+    This is :meth:`Encoder.encode` of a list; see there.
     """
-    sources: list[str] = []
-
-    def signals() -> Iterator[tuple[int, Standardised]]:
-        for data in recordings:
-            for recording in recordings_of(data, options)[0]:
-                sources.append(recording.source)
-                yield len(sources) - 1, encoder.process(recording)
-
-    found: dict[int, Features] = {}
-    for key, features in features_together(encoder, signals(), layer=layer):
-        if not isinstance(features, Features):
-            raise type(features)(f"{sources[key]}: {features}") from features
-        found[key] = features
-    return [found[key] for key in range(len(sources))]
+    together = partial(features_together, encoder, layer=layer)
+    return each_together(given, options, encoder.process, together)
 
 
 def joined(blocks: Iterable[Features]) -> Features:

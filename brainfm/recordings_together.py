@@ -5,7 +5,8 @@ Short recordings then fill a device as well as long ones do.
 Shapes: C sensors, M windows, P latent frames, N sources, Q quantizers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brainfm.brain_tokenizer import Sensors
-from brainfm.code_times import n_frames
-from brainfm.encoder import Encoder
+from brainfm.code_times import frame_times, n_frames
+from brainfm.encoder import Codes, Encoder
+from brainfm.given_recordings import each_together
 from brainfm.input_contract import contracted_windows
+from brainfm.recordings import ReadOptions
 from brainfm.window_codes import CHANNEL_WINDOWS, as_frames, repeated, window_codes
 from brainfm.window_stream import Standardised
 
@@ -57,6 +60,27 @@ def codes_together(
             yield key, np.concatenate(list(encoder.code_blocks(signal)))
         except (ValueError, OSError, MemoryError) as error:
             yield key, error
+
+
+def tokenize_together(
+    encoder: Encoder, given: Sequence[Any], options: ReadOptions | None = None
+) -> list[Codes | list[Codes]]:
+    """Return the codes of recordings of any devices and lengths, in their order.
+
+    This is :meth:`Encoder.tokenize` of a list; see there.
+    """
+    cfg = encoder.model.tokenizer.cfg
+
+    def timed(
+        signals: Iterator[tuple[int, Standardised]],
+    ) -> Iterator[tuple[int, Codes | Failure]]:
+        for key, found in codes_together(encoder, signals):
+            if isinstance(found, np.ndarray):
+                yield key, Codes(found, frame_times(0, len(found), cfg))
+            else:
+                yield key, found
+
+    return each_together(given, options, encoder.process, timed)
 
 
 class _Unfinished:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brainfm.batches import Window, collate
 from brainfm.config_json import from_json
-from brainfm.encoder import recordings_of
+from brainfm.given_recordings import recordings_of
 from brainfm.processing import process
 from brainfm.recordings import ReadOptions
 from brainfm.torch_files import read_torch_file

@@ -36,6 +36,10 @@ meg = model.encode(recordings["neuromag_1_raw.fif"])
 print(f"{meg.values.shape} from 306 MEG and 60 EEG channels, {meg.times[-1]:.0f} s")
 
 # %%
+# A list, as in ``model.encode([raw, "other.edf", "meg.fif"])``, gives a list: its recordings share
+# calls of the network whatever they were recorded with (on a CPU that is no faster than one after
+# another), and an error says which one it is about.
+#
 # What features say can be looked at without labels. How much each feature changes within two
 # seconds, for a minute with open eyes and a minute with closed eyes of the same person, on the
 # two directions in which these numbers differ most (principal components, which know nothing of

@@ -16,7 +16,7 @@ from brainfm.corpus import Corpus
 from brainfm.encoder import Codes, Encoder, Features, canonical_order
 from brainfm.preparation_run import prepare_corpus
 from brainfm.processing import ProcessingConfig
-from brainfm.recordings import ReadOptions, recording_from_array
+from brainfm.recordings import ReadOptions, recording_from_array, recording_from_raw
 from brainfm.sources import file_sources
 from brainfm.window_stream import regroup, window_batches
 
@@ -125,7 +125,7 @@ def test_how_many_windows_go_through_at_once_does_not_matter(
 def test_every_way_in_gives_the_same(model, brain_noise, tmp_path):
     raw = raw_eeg(brain_noise)
     raw.save(tmp_path / "a_raw.fif", fmt="double", verbose="error")
-    recording = encoder_module.recording_from_raw(raw)
+    recording = recording_from_raw(raw)
     array = (recording.read(0, recording.n_times), raw.info["sfreq"], recording.sensors)
     expected = model.encode(raw)
     for data in (tmp_path / "a_raw.fif", str(tmp_path / "a_raw.fif"), recording, array):
@@ -161,7 +161,7 @@ def test_epochs_give_a_list(model, brain_noise):
 
 
 def model_sensors(raw):
-    return encoder_module.recording_from_raw(raw).sensors
+    return recording_from_raw(raw).sensors
 
 
 def test_context_is_a_stretch_of_its_own(tiny_model, data):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brainfm.encoder import Encoder
-from brainfm.features_together import encode_together, features_together
+from brainfm.features_together import features_together
 from brainfm.recordings import recording_from_array
 
 
@@ -62,12 +62,3 @@ def test_a_tokenizer_alone_has_no_features(tiny_model):
 def test_bad_layer_is_named(encoder, recordings):
     with pytest.raises(ValueError, match="layer must lie in"):
         list(features_together(encoder, [(0, encoder.process(recordings[0]))], layer=9))
-
-
-def test_a_list_of_anything(encoder, recordings, brain_noise, head_sensors):
-    array = (brain_noise(5, 2.0), 256.0, head_sensors(["eeg"] * 5))
-    found = encode_together(encoder, [*recordings, array])
-    assert [len(f.values) for f in found] == [len(encoder.encode(r).values) for r in recordings] + [
-        16
-    ]
-    np.testing.assert_allclose(found[4].values, encoder.encode(array).values, atol=1e-5)

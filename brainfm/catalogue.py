@@ -15,6 +15,7 @@ import yaml
 
 from brainfm.bids_sources import bids_sources
 from brainfm.recordings import ReadOptions
+from brainfm.rooted_globs import glob_below
 from brainfm.sources import (
     MODALITIES,
     Source,
@@ -197,12 +198,13 @@ def entry_sources(entry: DatasetEntry) -> list[Source]:
             options=entry.options,
             modality=entry.modality,
         )
-    root = glob.escape(str(entry.root))
     skipped = {
-        Path(p) for pattern in entry.skip for p in glob.glob(f"{root}/{pattern}", recursive=True)
+        Path(path)
+        for pattern in entry.skip
+        for path in glob.glob(glob_below(entry.root, pattern), recursive=True)
     }
     sources = []
-    for path in expand(f"{root}/{pattern}" for pattern in entry.files):
+    for path in expand(glob_below(entry.root, pattern) for pattern in entry.files):
         if path in skipped:
             continue
         source = Source(

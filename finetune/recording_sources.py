@@ -13,6 +13,7 @@ from brainfm.catalogue import DatasetEntry, catalogue_sources
 from brainfm.corpus import Corpus
 from brainfm.processing_config import ProcessingConfig
 from brainfm.recordings import ReadOptions, recording_from_array
+from brainfm.rooted_globs import folder_of_globs
 from brainfm.sensors import SensorArray
 from brainfm.sources import MODALITIES, Source
 from brainfm.trial_events import Event
@@ -28,9 +29,9 @@ class Files(TrialSource):
     Parameters
     ----------
     files
-        Globs below ``root``; ``**`` for any folders.
+        Globs below ``root``; ``**`` for any folders. Absolute ones need no ``root``.
     root
-        Folder of the data set.
+        Folder of the data set. If all globs are absolute: the folder that they have in common.
     events
         Where the events are.
     dataset
@@ -64,9 +65,9 @@ class Files(TrialSource):
         licence: str = "",
         synthetic: bool = False,
     ) -> None:
-        folder = Path(root).expanduser().absolute()
+        folder = folder_of_globs(root, files)
         if not folder.is_dir():
-            raise ValueError(f"data.source root {root} is no folder")
+            raise ValueError(f"data.source root {folder} is no folder")
         self.events, self.labels, self.synthetic = events, label_pattern(labels), synthetic
         self.entry = DatasetEntry(
             name=dataset or folder.name,

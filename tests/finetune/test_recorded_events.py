@@ -117,6 +117,41 @@ def test_labels_are_found_in_the_path(tmp_path):
         Files(["S*/*.fif"], str(tmp_path), labels=r"X(?P<subject>\d)").recordings()
 
 
+def test_absolute_globs_need_no_root(tmp_path, monkeypatch):
+    """Ids, labels and the data set's name are as with the folder as root, wherever one stands."""
+    folder = tmp_path / "set [1]"
+    for name in ("S1/a_R1_raw.fif", "S2/a_R2_raw.fif"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(b"")
+    labels = r"^S(?P<subject>\d)/.*R(?P<run>\d)"
+    below = [f.source for f in Files(["S*/*.fif"], str(folder), labels=labels).recordings()]
+    monkeypatch.chdir(tmp_path / "set [1]" / "S1")
+    for files, root in (
+        ([f"{folder}/S*/*.fif"], "."),
+        ([f"{folder}/S*/*.fif"], str(folder)),
+        ([f"{folder}/S1/*.fif", f"{folder}/S2/a_R2_raw.fif"], "."),
+    ):
+        found = [f.source for f in Files(files, root, labels=labels).recordings()]
+        assert found == below
+    skipped = Files(["S*/*.fif"], str(folder), skip=[f"{folder}/S2/*"]).recordings()
+    assert [found.source for found in skipped] == [
+        f.source for f in Files(["S1/*.fif"], str(folder)).recordings()
+    ]
+
+
+def test_messages_hold_a_path_once(tmp_path):
+    missing = str(tmp_path / "S*" / "*.edf")
+    with pytest.raises(FileNotFoundError) as error:
+        Files([missing]).recordings()
+    assert str(error.value) == f"no file matches {missing}"
+    with pytest.raises(ValueError, match="is no folder") as gone:
+        Files([str(tmp_path / "gone" / "*.edf")])
+    assert str(gone.value).count(str(tmp_path)) == 1
+    (tmp_path / "here").mkdir()
+    with pytest.raises(ValueError, match=r"\*\.edf: is not below .*here, the folder of"):
+        Files([missing], str(tmp_path / "here")).recordings()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

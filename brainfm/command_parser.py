@@ -20,6 +20,11 @@ def _plain_types(text: str) -> str:
     )
 
 
+def _typed(prog: str) -> str:
+    """Return the name of a command as one types it; jsonargparse marks where options may stand."""
+    return prog.replace(" [options]", "")
+
+
 def _without_nothings(text: str) -> str:
     """Drop defaults that say nothing, and choices that the option's own column lists."""
     text = text.replace(" | null", "")
@@ -33,7 +38,7 @@ class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str, **settings: Any) -> None:
         settings.setdefault("max_help_position", 28)
-        super().__init__(prog, **settings)
+        super().__init__(_typed(prog), **settings)
         self._width = min(self._width, 98)
 
     def _format_usage(
@@ -42,7 +47,8 @@ class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
         """Name what must be given; the rest is "[options]", described below."""
         needed = [a for a in actions if a.required or not a.option_strings]
         text: str = super()._format_usage(usage, needed, [], prefix)
-        return text.replace(self._prog, f"{self._prog} [options]", 1)
+        # Without prefix it is no usage line but the beginning of the names of subcommands.
+        return text if prefix == "" else text.replace(self._prog, f"{self._prog} [options]", 1)
 
     def _expand_help(self, action: Action) -> str:
         text = _without_nothings(_plain_types(super()._expand_help(action)))
@@ -57,7 +63,8 @@ class CommandParser(ArgumentParser):
         """Print what was wrong with the command line and exit with status 2."""
         text = " ".join(_plain_types(message).split())
         text = re.sub(r'^Parser key "([^"]+)":', r"--\1:", text).rstrip(".")
-        print(f"{self.prog}: {text}. See '{self.prog} --help'.", file=sys.stderr)
+        name = _typed(self.prog)
+        print(f"{name}: {text}. See '{name} --help'.", file=sys.stderr)
         raise SystemExit(2) from ex
 
 

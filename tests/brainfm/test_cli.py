@@ -110,6 +110,15 @@ def test_help_of_a_command_keeps_the_paragraphs_of_its_docstring(
     assert text.endswith("unit of the file (type: str)")
 
 
+def test_a_subcommand_is_called_as_one_types_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["corpus", "split", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: brainfm corpus split [options] DIR\n")
+    assert main(["corpus", "split", "--xyzzy"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("brainfm corpus split: ")
+    assert error.endswith("See 'brainfm corpus split --help'.\n")
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

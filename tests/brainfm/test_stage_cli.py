@@ -210,6 +210,9 @@ def test_help_reads_well(capsys):
     out = capsys.readouterr().out
     assert out.startswith("usage: brainfm tokenizer [options] {fit,validate,test,predict} ...")
     assert "brainfm tokenizer fit" in out.split("options:")[0]  # the example
+    assert main(["tokenizer", "fit", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: brainfm tokenizer fit [options] --data.corpus CORPUS\n")
 
 
 def test_a_checkpoint_of_both_stages_serves_as_a_tokenizer(corpus, tiny_model, tmp_path):

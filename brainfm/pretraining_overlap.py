@@ -25,7 +25,10 @@ class PretrainingOverlap:
     recordings
         Ids of recordings with trials whose samples, or whose file, were trained on.
     subjects
-        Subjects with trials ("data set/subject") of whom any recording was trained on.
+        Subjects with trials ("data set/subject") of whom any recording was trained on, by that name
+        or, whatever they are called there, by one of ``recordings``.
+    n_recordings, n_subjects, n_unnamed
+        Of the trials: recordings, subjects, and recordings that name no subject.
     notes
         What is not known and how to find out, one line each.
     labels
@@ -35,6 +38,9 @@ class PretrainingOverlap:
     known: bool
     recordings: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
+    n_recordings: int = 0
+    n_subjects: int = 0
+    n_unnamed: int = 0
     notes: tuple[str, ...] = ()
     labels: bool = False
 
@@ -43,12 +49,16 @@ class PretrainingOverlap:
         """Return one line for a report."""
         if not self.known:
             return "overlap with pretraining: not known; " + "; ".join(self.notes)
-        if not (self.recordings or self.subjects):
+        found = bool(self.recordings or self.subjects)
+        if not found and not self.n_unnamed:
             return "overlap with pretraining: none"
-        return (
-            f"overlap with pretraining: {len(self.recordings)} recordings, {len(self.subjects)} "
-            f"subjects ({'it was fine-tuned: with' if self.labels else 'without'} labels)"
-        )
+        parts = [f"{len(self.recordings)} of {self.n_recordings} recordings"]
+        if self.n_subjects:
+            parts.append(f"{len(self.subjects)} of {self.n_subjects} subjects")
+        if self.n_unnamed:
+            parts.append(f"of {self.n_unnamed} recordings the subject is not known")
+        labels = "it was fine-tuned: with" if self.labels else "without"
+        return f"overlap with pretraining: {', '.join(parts)}" + f" ({labels} labels)" * found
 
 
 def pretraining_overlap(
@@ -88,10 +98,17 @@ def pretraining_overlap(
     marks = {mark for entry in entries for mark in _marks(entry)}
     people = {unit_of(entry, "subject") for entry in entries if entry.subject}
     infos = trials.recordings.values()
+    seen = {info.id for info in infos if marks & set(_marks(info))}
+    person_of = {info.id: unit_of(info, "subject") for info in infos if info.subject}
     return PretrainingOverlap(
         known=not notes,
-        recordings=tuple(sorted(info.id for info in infos if marks & set(_marks(info)))),
-        subjects=tuple(sorted({unit_of(i, "subject") for i in infos if i.subject} & people)),
+        recordings=tuple(sorted(seen)),
+        subjects=tuple(
+            sorted({who for key, who in person_of.items() if key in seen or who in people})
+        ),
+        n_recordings=len(infos),
+        n_subjects=len(set(person_of.values())),
+        n_unnamed=len(infos) - len(person_of),
         notes=tuple(notes),
         labels="finetuning" in stages,
     )

@@ -40,13 +40,33 @@ def test_recordings_are_known_by_content_under_another_name(split):
     found = pretraining_overlap(trials_of(renamed, foreign), training(split), [split])
     assert found.known
     assert found.recordings == ("mine",)
-    assert found.subjects == ()
-    assert "1 recordings, 0 subjects" in found.line
+    assert found.subjects == ("d/me",)  # who was s0 to those who trained
+    assert found.line == (
+        "overlap with pretraining: 1 of 2 recordings, 1 of 2 subjects (without labels)"
+    )
 
 
 def test_another_recording_of_a_person_who_was_trained_on_is_found(split):
     found = pretraining_overlap(trials_of(info("new", "s1")), training(split), [split])
     assert (found.recordings, found.subjects) == ((), ("d/s1",))
+    assert "0 of 1 recordings, 1 of 1 subjects" in found.line
+
+
+def test_subjects_that_are_not_named_are_not_called_new(split):
+    """Neither is their number called 0, nor is a recording that was not seen called no overlap."""
+    seen, new = info("mine", "", source_digest="f0"), info("other", "", source_digest="f9")
+    found = pretraining_overlap(trials_of(seen, new), training(split), [split])
+    assert (found.recordings, found.subjects) == (("mine",), ())
+    assert found.line == (
+        "overlap with pretraining: 1 of 2 recordings, of 2 recordings the subject is not known "
+        "(without labels)"
+    )
+    found = pretraining_overlap(trials_of(new), training(split), [split])
+    assert found.line == (
+        "overlap with pretraining: 0 of 1 recordings, of 1 recordings the subject is not known"
+    )
+    some = pretraining_overlap(trials_of(new, info("b", "x")), training(split), [split])
+    assert "0 of 2 recordings, 0 of 1 subjects, of 1 recordings the subject is not" in some.line
 
 
 def test_test_sides_were_not_trained_on():

@@ -123,10 +123,8 @@ def settings(data: Path, audio: str, *, by: str = "group", source: str = "") -> 
         "data": {
             "source": {
                 "class_path": source or known,
-                "init_args": {
-                    "root": str(data), "layout": "simulated", "audio": audio,
-                    "events": {"block_s": 0.0},
-                },
+                "init_args": {"root": str(data), "layout": "simulated", "audio": audio,
+                              "events": {"block_s": 0.0}},
             },
             "trials": {"window": list(WINDOW), "outside": "drop"},
             "split": {"by": by, "folds": 2, "validation": 0.2},
@@ -232,10 +230,9 @@ def null(args: argparse.Namespace) -> None:
 def leaks(args: argparse.Namespace) -> int:
     """Print what the audit says of mistakes made on purpose; return 1 if it missed one."""
     audio = sentences(args.speech)
-    folder = args.out / "sentences"
-    folder.mkdir(parents=True, exist_ok=True)
-    copies = args.out / "copies"
-    copies.mkdir(parents=True, exist_ok=True)
+    folder, copies = args.out / "sentences", args.out / "copies"
+    for new in (folder, copies):
+        new.mkdir(parents=True, exist_ok=True)
     for path in audio:
         samples, rate = read_wav(path)
         wavfile.write(folder / path.name, rate, samples)

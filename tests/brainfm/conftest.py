@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,3 +103,31 @@ def make_small_corpus() -> Callable[..., Path]:
 def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Share a corpus of nine recordings; do not write to it."""
     return _small_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture
+def publish(tiny_model: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """Make a folder as BrainOmni is published, from a tiny model; settings go by name."""
+    from published_folder import MASKED, TYPES, Published
+
+    def make(masked: Any = MASKED, seed: int = 0, **changes: Any) -> Published:
+        sizes = {
+            "types": TYPES,
+            "architecture": "brainomni",
+            "position_scale": 1.0,
+            "fourier_bands": 0,
+            "name_sources": False,
+            "overlap": 0.0 if masked is None else 0.25,
+        }
+        model = tiny_model(masked=masked, seed=seed, **(sizes | changes))
+        return Published(model, tmp_path / "published")
+
+    return make
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Write three FIF files of synthetic EEG, ``sK/rest_raw.fif``."""
+    from prepared_files import write_eeg
+
+    return [write_eeg(tmp_path / f"s{i}" / "rest_raw.fif", seed=i) for i in range(3)]

@@ -9,12 +9,13 @@ from brainfm.causal_signal import CausalSignal, calibrate
 from brainfm.encoder import Encoder
 from brainfm.processing import process
 from brainfm.recordings import recording_from_array
-from brainfm.silent_channels import SilentChannels
 from brainfm.stream import Block, BrainStream, StreamConfig
 from brainfm.stream_segment import CausallyPrepared
 from brainfm.trailing_features import TrailingFeatures
 
 SFREQ, SECONDS = 500.0, 8.0
+
+
 T0 = 1000.0
 
 
@@ -241,19 +242,6 @@ def test_channels_that_fall_silent_are_named(stream, signal):
     ]
     assert [round(e.time - T0, 1) for e in events(outputs)] == [3.0, 5.0, 7.0]
     assert len(joined_codes(outputs)) == 64
-
-
-def test_a_gap_in_a_flat_channel_is_no_sign_of_life():
-    silent = SilentChannels(["flat", "good"], samples=100)
-    rng = np.random.default_rng(0)
-    gap = np.full((2, 30), np.nan)
-
-    def block():
-        return np.stack([np.full(60, 1e-5), rng.standard_normal(60)])
-
-    said = [text for x in (block(), gap, block(), gap, block()) for text in silent.push(x)]
-    assert said == ["flat has fallen silent"]
-    assert silent.push(rng.standard_normal((2, 60))) == ["flat is back"]
 
 
 def test_a_head_decides_on_the_last_seconds(encoder, sensors, calibration, signal):

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from brainfm.finetune.data import DecodingData
-from brainfm.finetune.input_control import InputControl
 from brainfm.finetune.recorded_events import EventConfig
 from brainfm.finetune.recording_sources import ArrayRecording, Arrays, Files, FromCorpus
 from brainfm.finetune.targets import LabelTargets, Targets
@@ -14,7 +12,6 @@ from brainfm.finetune.trial_source import Found, Several, TrialSource
 
 from brainfm.montage import sensors_by_name
 from brainfm.processing_config import ProcessingConfig
-from brainfm.recordings import ReadOptions
 from brainfm.sources import Source
 from brainfm.trial_events import Event
 from brainfm.trial_splits import TrialSplitConfig
@@ -216,52 +213,6 @@ def test_a_prepared_corpus_with_tables_of_events(noise_corpus, tmp_path):
         DecodingData(FromCorpus(str(folder), events)).prepare(ProcessingConfig(sfreq=300.0))
 
 
-# --- controls ---
-
-
-def test_noise_has_nothing_of_the_signal_and_is_always_the_same(prepared_data):
-    control = InputControl(kind="noise", seed=1)
-    data, plain = prepared_data(control=control), prepared_data()
-    x, y = data.windows(data.indices("all")), plain.windows(plain.indices("all"))
-    assert abs(np.corrcoef(x.ravel(), y.ravel())[0, 1]) < 0.01
-    assert x.std(axis=2).mean() == pytest.approx(1, abs=0.01)
-    np.testing.assert_array_equal(x, prepared_data(control=control, fold=1).windows(range(72)))
-    assert not np.array_equal(x[0], x[1])
-    assert (data.windows([0]) != prepared_data(control=replace(control, seed=2)).windows([0])).all()
-    # Power tells nothing of the class any more.
-    left = data.trials.labels == "left"
-    power = (x[:, 1] ** 2).mean(axis=1)
-    assert abs(power[left].mean() - power[~left].mean()) < 0.1
-
-
-def test_shuffled_targets_stay_within_subject_and_side_and_the_test_is_true(prepared_data):
-    data, plain = prepared_data(control=InputControl(kind="shuffled")), prepared_data()
-    test, train = data.indices("test"), data.indices("train")
-    assert (data.targets.rows[test] == plain.targets.rows[test]).all()
-    assert (data.targets.rows[train] != plain.targets.rows[train]).any()
-    assert sorted(data.targets.rows[train]) == sorted(plain.targets.rows[train])
-    np.testing.assert_array_equal(data.windows([0]), plain.windows([0]))
-    assert data.input_digest == plain.input_digest
-    assert all_of(data, "train")[0].target.tolist() == data.targets.rows[train[:8]].tolist()
-
-
-def test_shifted_windows_are_true_signal_from_elsewhere(prepared_data):
-    control = InputControl(kind="shifted", shift_s=5.0)
-    data, plain = prepared_data(control=control), prepared_data()
-    begin = np.array([int(data.reader.window(k).start) for k in range(72)])
-    true = np.array([int(plain.reader.window(k).start) for k in range(72)])
-    for name in np.unique(data.trials.units("recording")):
-        here = data.trials.units("recording") == name
-        length = data.trials.recordings[name].n_times
-        away = np.abs(begin[here] - true[here])
-        assert (np.minimum(away, length - away) >= 5 * 256 - 257).all()
-        assert ((begin[here] >= 0) & (begin[here] + 256 <= length)).all()
-        # One shift for all: the distances between trials stay, but where the end is crossed.
-        assert (np.diff(begin[here]) == np.diff(true[here])).sum() >= here.sum() - 2
-    assert data.trials.digest == plain.trials.digest
-    assert data.input_digest != plain.input_digest
-
-
 # --- what goes wrong ---
 
 
@@ -342,66 +293,3 @@ def test_a_data_set_of_ones_own_is_one_method(planted_folder, tmp_path):
     assert len(data.trials) == 24
     assert data.this_fold.held_out == ("mine/sub-01",)
     assert len(data.subjects) == 1
-
-
-# --- real recordings ---
-
-
-@pytest.mark.shared
-def test_real_ssvep(shared_data, tmp_path):
-    source = Files(
-        ["subject0[123]/*_raw.fif"],
-        str(shared_data / "ssvep"),
-        labels=r"^subject(?P<subject>\d+)/record-\[(?P<session>[^]]+)\]",
-        read=ReadOptions(position_unit="mm", unit="mV", line_freq=50.0),
-        events=EventConfig(
-            kind="event_file",
-            file="{folder}/{stem}-eve.fif",
-            names={"1": "rest", "2": "13 Hz", "3": "21 Hz", "4": "17 Hz"},
-        ),
-    )
-    data = DecodingData(source, TrialConfig(window=(2, 5)), fold=0, cache=str(tmp_path))
-    data.prepare(ProcessingConfig())
-    assert len(data.trials) == 3 * 64
-    x = data.windows(data.indices("all"))
-    power = np.abs(np.fft.rfft(x - x.mean(2, keepdims=True), axis=2)) ** 2
-    # Three seconds: bin 3 f is f Hz. Who looks at 13 Hz has more 13 Hz than who does not.
-    looks = data.trials.labels == "13 Hz"
-    assert power[looks, :, 39].mean() > 2 * power[~looks, :, 39].mean()
-
-
-@pytest.mark.shared
-def test_real_motor_imagery(shared_data, tmp_path):
-    source = Files(
-        ["S001/S001R06.edf", "S001/S001R10.edf"],
-        str(shared_data / "eegmmidb"),
-        labels=r"^S(?P<subject>\d+)/S\d+R(?P<run>\d+)",
-        read=ReadOptions(line_freq=60.0),
-    )
-    trials = TrialConfig(window=(0, 4), labels={"T1": "fists", "T2": "feet"})
-    split = TrialSplitConfig(by="run", validation=0.0)
-    data = DecodingData(source, trials, split, fold=0, cache=str(tmp_path))
-    data.prepare(ProcessingConfig())
-    assert [len(data.indices(s)) for s in ("train", "validation", "test")] == [15, 0, 15]
-    assert data.windows([0]).shape == (1, 64, 1024)
-    assert data.val_dataloader() == []
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize(("modality", "n_channels"), [(["meg"], 306), (["eeg"], 60), (None, 366)])
-def test_real_meg_and_eeg_with_an_event_file(shared_data, tmp_path, modality, n_channels):
-    sides = {"auditory": ("1", "2"), "visual": ("3", "4")}
-    names = {value: label for label, values in sides.items() for value in values}
-    source = Files(
-        ["test_raw.fif"],
-        str(shared_data / "meg_eeg_neuromag"),
-        modality=modality,
-        events=EventConfig(kind="event_file", file="{folder}/test-eve.fif", names=names),
-    )
-    trials = TrialConfig(window=(0, 0.5), baseline=(-0.1, 0), outside="drop")
-    split = TrialSplitConfig(by="time", folds=5)
-    data = DecodingData(source, trials, split, fold=0, cache=str(tmp_path))
-    data.prepare(ProcessingConfig())
-    # 29 events of these values; the last begins too late.
-    assert (len(data.trials), len(data.trials.dropped)) == (28, 1)
-    assert data.windows([0]).shape == (1, n_channels, 128)

@@ -2,7 +2,7 @@
 
 Runs nothing but commands of brainfm, and two measurements whose tables go into the model card:
 hidden codes of held-out recordings, and linear probes. What is finished is kept, so the same line
-continues after a break. About 45 minutes on one core of a busy machine.
+continues after a break. 22 minutes of one core.
 
     python benchmarks/nano.py --data ../shared/data
     cp runs/nano/nano/* brainfm/nano/

@@ -3,10 +3,9 @@
 Offline: synthetic EEG (noise) of 64 and 306 channels is encoded through the whole chain, in blocks;
 each length runs in a process of its own, so that its peak memory is its own. Reported: hours of
 signal a minute, seconds of signal a second of work, and a second of processor time (which other
-work on the machine changes less), peak memory. Peak memory must not grow with the length once that
-passes what is looked at together (two minutes). Live: blocks of 80 ms go through
-:class:`brainfm.stream.BrainStream`; reported: median and 99th percentile of the time a block takes,
-by the clock and of the processor, and the real-time factor.
+work on the machine changes less), peak memory, which must not grow with the length. Live: blocks of
+80 ms go through :class:`brainfm.stream.BrainStream`; reported: median and 99th percentile of the
+time a block takes, by the clock and of the processor, and the real-time factor.
 
     python benchmarks/encode.py CHECKPOINT --minutes 1 4 30 120
     python benchmarks/encode.py CHECKPOINT --minutes 1 2 --channels 64 --live-seconds 20  # short
@@ -47,13 +46,14 @@ def sensors_of(n: int) -> SensorArray:
 
 def noise(n_channels: int, start: int, stop: int) -> np.ndarray:
     """Return samples (C, stop - start) in V of an endless recording, made when they are read."""
-    first, last = start // PIECE, -(-stop // PIECE)
-    pieces = [
-        np.random.default_rng(piece).standard_normal((n_channels, PIECE), dtype=np.float32)
-        for piece in range(first, last)
-    ]
-    values = np.concatenate(pieces, axis=1)[:, start - first * PIECE : stop - first * PIECE]
-    return 1e-5 * values.astype(np.float64)
+    out = np.empty((n_channels, stop - start))
+    for piece in range(start // PIECE, -(-stop // PIECE)):
+        rng = np.random.default_rng(piece)
+        values = rng.standard_normal((n_channels, PIECE), dtype=np.float32)
+        first, last = max(start, piece * PIECE), min(stop, (piece + 1) * PIECE)
+        out[:, first - start : last - start] = values[:, first - piece * PIECE :][:, : last - first]
+    out *= 1e-5
+    return out
 
 
 def recording_of(n_channels: int, seconds: float) -> Recording:

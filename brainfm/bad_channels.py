@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import welch
 
-from brainfm.quality import FLAT_SHARE, Quality, SecondStatistics
+from brainfm.quality import (
+    CHANNELS_AT_ONCE,
+    FLAT_SHARE,
+    Quality,
+    SecondStatistics,
+    median_seconds,
+)
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -51,16 +57,17 @@ def spectrum(
         mean = np.where(holes, 0.0, x).sum(axis=1, keepdims=True) / count
         x = np.where(holes, 0.0, x - mean)
         frequencies, power = welch(x, sfreq, nperseg=min(nperseg, x.shape[1]), detrend="constant")
-        powers.append(power)
-    return frequencies, np.median(np.array(powers), axis=0)
+        powers.append(power.copy())  # a view of complex numbers twice its size
+    median = np.empty_like(powers[0])
+    for row in range(0, len(median), CHANNELS_AT_ONCE):
+        rows = slice(row, row + CHANNELS_AT_ONCE)
+        median[rows] = np.median([power[rows] for power in powers], axis=0)
+    return frequencies, median
 
 
 def flat_channels(stats: SecondStatistics, types: NDArray[np.str_]) -> BoolArray:
     """Return (C,) which channels hardly move: by themselves or beside others of their kind."""
-    ranges = stats.high - stats.low
-    typical = np.zeros(len(ranges))
-    seen = np.isfinite(ranges).any(axis=1)
-    typical[seen] = np.nanmedian(ranges[seen], axis=1)
+    typical = median_seconds(stats.high - stats.low)
     flat = typical == 0
     for kind in np.unique(types):
         of_kind = (types == kind) & (typical > 0)

@@ -41,7 +41,7 @@ CACHED_PRODUCTS = 64
 TRANSITION = 0.25
 """Transition band as a share of the low-pass frequency, MNE's choice above 8 Hz."""
 
-CHANNELS_PER_FFT = 32
+CHANNELS_PER_FFT = 8
 
 
 @lru_cache(maxsize=1)
@@ -200,13 +200,17 @@ def make_kernel(
     return kernel
 
 
-def convolve_valid(x: FloatArray, kernel: FloatArray) -> FloatArray:
-    """Return ``x`` (C, T) filtered where the kernel (L,) fits: (C, T - L + 1)."""
+def convolve_valid(x: FloatArray, kernel: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """Return ``x`` (C, T) filtered where the kernel (L,) fits: (C, T - L + 1).
+
+    ``out`` takes the result; it may be the beginning of ``x``.
+    """
+    if out is None:
+        out = np.empty((len(x), x.shape[1] - len(kernel) + 1))
     if len(kernel) == 1:
-        return x * kernel[0]
+        return np.multiply(x, kernel[0], out=out)
     n_fft = next_fast_len(x.shape[1], real=True)
     spectrum = rfft(kernel, n_fft)
-    out = np.empty((len(x), x.shape[1] - len(kernel) + 1))
     for a in range(0, len(x), CHANNELS_PER_FFT):
         part = rfft(x[a : a + CHANNELS_PER_FFT], n_fft)
         part *= spectrum
@@ -242,7 +246,7 @@ def fir_blocks(
     """Yield ``start`` to ``stop`` of a signal filtered by a symmetric kernel (L,), L odd.
 
     ``signal`` brings blocks from sample ``max(0, start - L // 2)`` on; ``n_total`` is the length of
-    the whole signal.
+    the whole signal. A block may be written over and lasts until the next is asked for.
     """
     half = len(kernel) // 2
     tape = Tape(signal, first=max(0, start - half), n_total=n_total)
@@ -250,4 +254,5 @@ def fir_blocks(
         until = min(at + block, stop)
         x, missing = tape.take(at - half, until + half)
         inner = None if missing is None else missing[:, half : half + until - at]
-        yield convolve_valid(x, kernel), inner
+        # in place of samples that no later window reaches, not even to be reflected at the end
+        yield convolve_valid(x, kernel, out=x[:, : until - at]), inner

@@ -10,6 +10,8 @@ Shapes: C channels, T samples, S seconds.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain as chained
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,7 @@ from brainfm.quality import (
     SecondStatistics,
     annotated_seconds,
     channel_flags,
+    median_seconds,
     quality_track,
     second_edges,
     second_statistics,
@@ -129,21 +132,15 @@ def process(recording: Recording, cfg: ProcessingConfig | None = None) -> Proces
         )
     types = recording.sensors.types
     reader = RawReader.make(recording)
-    edges = second_edges(recording.n_times, recording.sfreq)
-    stats = second_statistics(
-        reader.whole_seconds(edges), edges, reader.n_channels, recording.sfreq
-    )
-    flags = channel_flags(stats, recording.sfreq)
-    frequencies, power = spectrum(reader.read, recording.n_times, recording.sfreq)
-    line = recording.line_freq or detect_line(frequencies, power, types)
-    good, reasons = _judge(recording, cfg, stats, flags, (frequencies, power), line)
+    look = _look(recording, cfg, reader)
+    good, line = look.good, look.line
     average = np.isin(types, POTENTIALS) & (cfg.reference == "average")
     average &= bool((average & good).any())  # where no electrode is good, none is re-referenced
     mixing = None
     if cfg.bad_channels == "interpolate":
         mixing, mended = interpolation_matrix(recording.sensors, good)
         good = good | mended
-    track = quality_track(flags, good, types, share=cfg.flag_share)
+    track = quality_track(look.flags, good, types, share=cfg.flag_share)
     track |= annotated_seconds(recording.annotations, len(track))
 
     h_freq = usable_lowpass(cfg.h_freq, recording.sfreq, cfg.sfreq)
@@ -151,7 +148,7 @@ def process(recording: Recording, cfg: ProcessingConfig | None = None) -> Proces
     notches = harmonics(line, h_freq * (1 + TRANSITION)) if cfg.notch else ()
     chain = SignalChain(
         reader=reader,
-        offset=_offset(stats.low, stats.high),
+        offset=look.offset,
         resampler=resampler,
         kernel=make_kernel(cfg.sfreq, cfg.l_freq or None, notches),
         mixing=mixing,
@@ -163,13 +160,13 @@ def process(recording: Recording, cfg: ProcessingConfig | None = None) -> Proces
     segments = spread_segments(chain.n_times, SCALE_SEGMENTS, length)
     if chain.n_times <= SCALE_SEGMENTS * length:
         segments = [(0, chain.n_times)]
-    pieces = [block for start, stop in segments for block in chain.signal(start, stop)]
+    pieces = chained.from_iterable(chain.signal(start, stop) for start, stop in segments)
     return Processed(
         sensors=recording.sensors,
         sfreq=cfg.sfreq,
         n_times=chain.n_times,
         good=good,
-        bad_reasons=reasons,
+        bad_reasons=look.reasons,
         scale=type_scales(channel_spread(pieces), good, types),
         highpass=max(cfg.l_freq, recording.highpass or 0.0) or None,
         lowpass=min(h_freq, recording.lowpass or h_freq),
@@ -179,6 +176,30 @@ def process(recording: Recording, cfg: ProcessingConfig | None = None) -> Proces
         clip=cfg.clip,
         chain=chain,
     )
+
+
+class _Look(NamedTuple):
+    """What a first look at the raw recording tells; mains frequency in Hz, flags (C, S)."""
+
+    good: BoolArray
+    reasons: dict[str, str]
+    line: float | None
+    flags: NDArray[np.uint8]
+    offset: FloatArray
+
+
+def _look(recording: Recording, cfg: ProcessingConfig, reader: RawReader) -> _Look:
+    """Look through the raw recording; its statistics, which grow with it, end here."""
+    frequencies, power = spectrum(reader.read, recording.n_times, recording.sfreq)
+    edges = second_edges(recording.n_times, recording.sfreq)
+    stats = second_statistics(
+        reader.whole_seconds(edges), edges, reader.n_channels, recording.sfreq
+    )
+    flags = channel_flags(stats, recording.sfreq)
+    line = recording.line_freq or detect_line(frequencies, power, recording.sensors.types)
+    good, reasons = _judge(recording, cfg, stats, flags, (frequencies, power), line)
+    offset = median_seconds((stats.low + stats.high) / 2)  # the middle of each channel
+    return _Look(good, reasons, line, flags, offset[:, None])
 
 
 def _judge(
@@ -217,15 +238,6 @@ def _judge(
             f"least {needed}{more}"
         )
     return good, reasons
-
-
-def _offset(low: FloatArray, high: FloatArray) -> FloatArray:
-    """Return the middle of the median second of each channel (C, 1); 0 where all is missing."""
-    middle = (low + high) / 2
-    out = np.zeros((len(middle), 1))
-    seen = np.isfinite(middle).any(axis=1)
-    out[seen, 0] = np.nanmedian(middle[seen], axis=1)
-    return out
 
 
 def _fit(track: NDArray[np.uint8], n_seconds: int) -> NDArray[np.uint8]:

@@ -29,6 +29,9 @@ FLAT_SHARE = 1e-3
 JUMP_RATIO = 20.0
 """A second has a jump when its largest step is this many times the channel's median one."""
 
+CHANNELS_AT_ONCE = 16
+"""Channels judged together, so that statistics of many hours are not copied as a whole."""
+
 
 class Quality(IntFlag):
     """What one byte of the quality track says of its second."""
@@ -43,14 +46,14 @@ class Quality(IntFlag):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SecondStatistics:
-    """Raw statistics of every channel and second, each (C, S), NaN where a sample is missing.
+    """Raw statistics of every channel and second, each (C, S).
 
     Parameters
     ----------
     low, high
-        Lowest and highest value.
+        Lowest and highest value, NaN where a sample is missing.
     step
-        Largest step from sample to sample.
+        Largest step from sample to sample, likewise.
     held_low, held_high
         Steps that stay at the lowest or highest value; 0 where there are too few to matter.
     n_samples
@@ -60,8 +63,8 @@ class SecondStatistics:
     low: FloatArray
     high: FloatArray
     step: FloatArray
-    held_low: FloatArray
-    held_high: FloatArray
+    held_low: NDArray[np.int32]
+    held_high: NDArray[np.int32]
     n_samples: NDArray[np.int64]
 
 
@@ -77,12 +80,11 @@ def second_statistics(
 ) -> SecondStatistics:
     """Reduce a signal that comes in blocks (C, T), each of whole seconds, NaN where missing."""
     n_seconds = len(edges) - 1
-    tables = {
-        name: np.full((n_channels, n_seconds), np.nan)
-        for name in ("low", "high", "step", "held_low", "held_high")
-    }
+    low, high, step = (np.empty((n_channels, n_seconds)) for _ in range(3))
+    held_low, held_high = (np.zeros((n_channels, n_seconds), np.int32) for _ in range(2))
     at, second = 0, 0
     previous: FloatArray | None = None
+    steps = np.empty((0, 0))
     rail = max(RAIL_SAMPLES, round(RAIL_S * sfreq))
     for x in blocks:
         until = int(np.searchsorted(edges, at + x.shape[1]))
@@ -90,59 +92,69 @@ def second_statistics(
         starts = edges[second:until] - at
         inside = slice(second, until)
         x = np.where(np.isinf(x), np.nan, x) if np.isinf(x).any() else x
-        low = np.minimum.reduceat(x, starts, axis=1)
-        high = np.maximum.reduceat(x, starts, axis=1)
-        step = np.abs(np.diff(x, axis=1, prepend=x[:, :1] if previous is None else previous))
-        tables["low"][:, inside] = low
-        tables["high"][:, inside] = high
-        tables["step"][:, inside] = np.maximum.reduceat(step, starts, axis=1)
-        still = step == 0
+        low[:, inside] = np.minimum.reduceat(x, starts, axis=1)
+        high[:, inside] = np.maximum.reduceat(x, starts, axis=1)
+        if steps.shape != x.shape:
+            steps = np.empty_like(x)
+        np.subtract(x[:, 1:], x[:, :-1], out=steps[:, 1:])
+        np.subtract(x[:, :1], x[:, :1] if previous is None else previous, out=steps[:, :1])
+        np.abs(steps, out=steps)
+        step[:, inside] = np.maximum.reduceat(steps, starts, axis=1)
+        still = steps == 0
         n_still = np.add.reduceat(still, starts, axis=1, dtype=np.int64)
-        tables["held_low"][:, inside] = tables["held_high"][:, inside] = 0
         for i in np.flatnonzero((n_still >= rail).any(axis=0)):
             stop = starts[i + 1] if i + 1 < len(starts) else x.shape[1]
             rows = np.flatnonzero(n_still[:, i] >= rail)
             part, quiet = x[rows, starts[i] : stop], still[rows, starts[i] : stop]
-            for name, extreme in (("held_low", low), ("held_high", high)):
-                at_rail = quiet & (part == extreme[rows, i, None])
-                tables[name][rows, second + i] = at_rail.sum(axis=1)
+            for held, extreme in ((held_low, low), (held_high, high)):
+                at_rail = quiet & (part == extreme[rows, second + i, None])
+                held[rows, second + i] = at_rail.sum(axis=1)
         previous = x[:, -1:].copy()
         at, second = at + x.shape[1], until
-    return SecondStatistics(n_samples=np.diff(edges), **tables)
+        del x, still  # while the next block is read
+    return SecondStatistics(
+        low=low,
+        high=high,
+        step=step,
+        held_low=held_low,
+        held_high=held_high,
+        n_samples=np.diff(edges),
+    )
 
 
 def channel_flags(stats: SecondStatistics, sfreq: float) -> NDArray[np.uint8]:
     """Return the flags (C, S) of every channel and second."""
     rail = max(RAIL_SAMPLES, round(RAIL_S * sfreq))
-    missing = ~np.isfinite(stats.low) | ~np.isfinite(stats.high)
-    ranges = np.where(missing, np.nan, stats.high - stats.low)
-    typical_range = _median(ranges)
     whole = stats.n_samples >= sfreq / 2  # a few samples at the end can be flat by chance
-    flat = (ranges <= FLAT_SHARE * typical_range) & whole
-    lowest = _reduce(np.fmin, stats.low)
-    highest = _reduce(np.fmax, stats.high)
-    clipped = (stats.held_low >= rail) & (stats.low == lowest)
-    clipped |= (stats.held_high >= rail) & (stats.high == highest)
-    typical_step = _median(stats.step)
-    jump = (stats.step > JUMP_RATIO * typical_step) & (typical_step > 0)
-    out = np.zeros(missing.shape, dtype=np.uint8)
-    out[missing] |= np.uint8(Quality.NAN)
-    out[clipped & ~flat & ~missing] |= np.uint8(Quality.CLIPPED)
-    out[flat & ~missing] |= np.uint8(Quality.FLAT)
-    out[jump & ~missing] |= np.uint8(Quality.JUMP)
+    out = np.zeros(stats.low.shape, dtype=np.uint8)
+    for first in range(0, len(out), CHANNELS_AT_ONCE):
+        rows = slice(first, first + CHANNELS_AT_ONCE)
+        low, high, step = stats.low[rows], stats.high[rows], stats.step[rows]
+        missing = ~np.isfinite(low) | ~np.isfinite(high)
+        ranges = np.where(missing, np.nan, high - low)
+        flat = (ranges <= FLAT_SHARE * median_seconds(ranges)[:, None]) & whole
+        lowest = np.fmin.reduce(low, axis=1, keepdims=True)
+        highest = np.fmax.reduce(high, axis=1, keepdims=True)
+        clipped = (stats.held_low[rows] >= rail) & (low == lowest)
+        clipped |= (stats.held_high[rows] >= rail) & (high == highest)
+        typical_step = median_seconds(step)[:, None]
+        jump = (step > JUMP_RATIO * typical_step) & (typical_step > 0)
+        flags = out[rows]
+        flags[missing] |= np.uint8(Quality.NAN)
+        flags[clipped & ~flat & ~missing] |= np.uint8(Quality.CLIPPED)
+        flags[flat & ~missing] |= np.uint8(Quality.FLAT)
+        flags[jump & ~missing] |= np.uint8(Quality.JUMP)
     return out
 
 
-def _median(x: FloatArray) -> FloatArray:
-    """Return the median (C, 1) over seconds that are not NaN; 0 where there is none."""
-    out = np.zeros((len(x), 1))
-    seen = np.isfinite(x).any(axis=1)
-    out[seen, 0] = np.nanmedian(x[seen], axis=1)
+def median_seconds(x: FloatArray) -> FloatArray:
+    """Return the median (C,) of (C, S) over seconds that are not NaN; 0 where there is none."""
+    out = np.zeros(len(x))
+    seen = np.flatnonzero(np.isfinite(x).any(axis=1))
+    for first in range(0, len(seen), CHANNELS_AT_ONCE):
+        rows = seen[first : first + CHANNELS_AT_ONCE]
+        out[rows] = np.nanmedian(x[rows], axis=1)
     return out
-
-
-def _reduce(ufunc: np.ufunc, x: FloatArray) -> FloatArray:
-    return np.asarray(ufunc.reduce(x, axis=1, keepdims=True))
 
 
 def quality_track(

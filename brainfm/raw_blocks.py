@@ -51,6 +51,10 @@ class RawReader:
             self._kept.append(self.recording.read(0, self.n_times))
         return self._kept[0][:, start:stop]
 
+    def forget(self) -> None:
+        """Let go of what is kept in memory."""
+        self._kept.clear()
+
     def blocks(self, start: int, stop: int) -> Iterator[FloatArray]:
         """Yield (C, n) from ``start`` to ``stop``."""
         for at in range(start, stop, self.block):
@@ -77,6 +81,7 @@ def fill_gaps(blocks: Iterator[FloatArray], offset: FloatArray) -> Iterator[Bloc
     shift = np.zeros_like(offset)
     for x in blocks:
         y = x - offset
+        del x  # not held while the next filter works
         missing = ~np.isfinite(y)
         if held is None:
             held = np.zeros_like(offset)
@@ -84,6 +89,7 @@ def fill_gaps(blocks: Iterator[FloatArray], offset: FloatArray) -> Iterator[Bloc
             y -= shift
             held = y[:, -1:].copy()
             yield y, None
+            del y  # nor this one while the next block is read
             continue
         for row in np.flatnonzero(missing.any(axis=1)):
             y[row], held[row, 0], shift[row, 0] = _bridge(
@@ -93,6 +99,7 @@ def fill_gaps(blocks: Iterator[FloatArray], offset: FloatArray) -> Iterator[Bloc
         y[whole] -= shift[whole]
         held[whole] = y[whole, -1:]
         yield y, missing
+        del y
 
 
 def _bridge(

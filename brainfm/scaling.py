@@ -8,22 +8,28 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from brainfm.tape import Block, copied
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 IQR_OF_UNIT_NORMAL = 1.3489795003921634
 CHANNELS_PER_SORT = 16
 
+VALUES_AT_ONCE = 65_536
+"""Numbers that are scaled together: half a megabyte, which stays in the processor's cache."""
 
-def channel_spread(pieces: Iterable[tuple[FloatArray, BoolArray | None]]) -> FloatArray:
+
+def channel_spread(pieces: Iterable[Block]) -> FloatArray:
     """Return each channel's robust standard deviation (C,): interquartile range over 1.349.
 
     Parameters
     ----------
     pieces
-        (C, T) and where it is missing, all of them together being what is judged.
+        (C, T) and where it is missing, all of them together being what is judged; each is needed
+        only until the next is asked for.
     """
-    held = list(pieces)
+    held = list(map(copied, pieces))  # holds no piece while the next is computed
     n_channels = len(held[0][0])
     out = np.zeros(n_channels)
     for first in range(0, n_channels, CHANNELS_PER_SORT):
@@ -62,4 +68,10 @@ def type_scales(spread: FloatArray, good: BoolArray, types: NDArray[np.str_]) ->
 
 def to_half(x: FloatArray, scale: FloatArray, limit: float) -> NDArray[np.float16]:
     """Divide (C, T) by each channel's scale (C,), clip to +-``limit`` and round to float16."""
-    return np.clip(x / scale[:, None], -limit, limit).astype(np.float16)
+    out = np.empty(x.shape, np.float16)
+    at_once = max(1, VALUES_AT_ONCE // max(1, x.shape[1]))
+    for first in range(0, len(x), at_once):
+        rows = slice(first, first + at_once)
+        y = x[rows] / scale[rows, None]
+        out[rows] = np.clip(y, -limit, limit, out=y)
+    return out

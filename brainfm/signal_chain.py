@@ -18,14 +18,19 @@ from brainfm.filtering import (
     resample_blocks,
 )
 from brainfm.raw_blocks import RawReader, fill_gaps
-from brainfm.tape import Block
+from brainfm.tape import Block, copied
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 KEEP_VALUES = 2_000_000
-"""Largest signal that is kept in memory instead of being computed twice (16 MB): no recording takes
-more memory than a longer one, which is not kept."""
+"""Largest signal that is kept in memory instead of being computed twice (16 MB)."""
+
+RESAMPLED_VALUES = 250_000
+"""Numbers at the new rate that wait for the second filter, which holds what it needs of them."""
+
+REFERENCED_AT_ONCE = 512
+"""Samples whose average reference is subtracted together."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,10 +75,15 @@ class SignalChain:
     def _kept(self) -> list[Block] | None:
         if self.n_times * self.reader.n_channels > KEEP_VALUES:
             return None
-        return list(self._compute(0, self.n_times))
+        kept = list(map(copied, self._compute(0, self.n_times)))
+        self.reader.forget()
+        return kept
 
     def signal(self, start: int, stop: int) -> Iterator[Block]:
-        """Yield consecutive (C, n) float64 blocks in SI units, and where they are missing."""
+        """Yield consecutive (C, n) float64 blocks in SI units, and where they are missing.
+
+        A block lasts until the next is asked for, and must not be changed.
+        """
         if self._kept is None:
             yield from self._compute(start, stop)
             return
@@ -90,7 +100,11 @@ class SignalChain:
         first = max(0, self.resampler.first_input(low))
         until = min(self.reader.n_times, self.resampler.end_input(high))
         raw = fill_gaps(self.reader.blocks(first, until), self.offset)
-        per_block = min(self.block, int(self.reader.block / self.resampler.step))
+        per_block = min(
+            self.block,
+            int(self.reader.block / self.resampler.step),
+            RESAMPLED_VALUES // self.reader.n_channels,
+        )
         per_block = max(1, per_block // OUTPUTS_PER_PRODUCT) * OUTPUTS_PER_PRODUCT
         slow = resample_blocks(
             raw,
@@ -108,5 +122,6 @@ class SignalChain:
                 with one_thread():
                     x = self.mixing @ x
             if self.average.any():
-                x[self.average] -= x[self.reference].mean(axis=0)
+                for part in np.array_split(x, max(1, x.shape[1] // REFERENCED_AT_ONCE), axis=1):
+                    part[self.average] -= part[self.reference].mean(axis=0)
             yield x, missing

@@ -49,11 +49,13 @@ def window_batches(
     pending = np.zeros((len(order), 0), np.float16)
     emitted = 0
     for block in processed.blocks():
-        pending = np.concatenate([pending, block[order]], axis=1)
-        while pending.shape[1] >= (batch - 1) * stride + length and emitted + batch <= wanted:
-            yield _cut(pending, batch, length, stride)
-            pending = pending[:, batch * stride :]
-            emitted += batch
+        for first in range(0, block.shape[1], batch * stride):
+            piece = block[order, first : first + batch * stride]
+            pending = np.concatenate([pending, piece], axis=1)
+            if pending.shape[1] >= (batch - 1) * stride + length and emitted + batch <= wanted:
+                yield _cut(pending, batch, length, stride)
+                pending = pending[:, batch * stride :]
+                emitted += batch
     while emitted < wanted:
         n = min(batch, wanted - emitted)
         missing = max(0, (n - 1) * stride + length - pending.shape[1])

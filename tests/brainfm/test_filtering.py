@@ -17,7 +17,7 @@ from brainfm.filtering import (
     resample_blocks,
     usable_lowpass,
 )
-from brainfm.tape import Tape
+from brainfm.tape import Tape, copied
 
 
 def cut(x, first, lengths):
@@ -30,7 +30,7 @@ def cut(x, first, lengths):
 
 
 def join(blocks):
-    return np.concatenate([x for x, _ in blocks], axis=1)
+    return np.concatenate([x for x, _ in map(copied, blocks)], axis=1)
 
 
 @given(

@@ -5,6 +5,7 @@ import re
 import sys
 from argparse import ZERO_OR_MORE, Action, RawDescriptionHelpFormatter
 from collections.abc import Iterable
+from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -56,16 +57,35 @@ class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
         return text.replace("(required, ", "(") if action.nargs == ZERO_OR_MORE else text
 
 
-class CommandParser(ArgumentParser):
-    """A jsonargparse parser whose errors are one line and exit status 2."""
+def _meant(parser: Any, text: str) -> str:
+    """Return a question that names the option most like the one that is refused."""
+    refused = re.search(r"(?:unrecognized arguments: --|does not accept option ')([\w.-]+)", text)
+    if refused is None:
+        return ""
+    known = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
+    return "".join(f" Is --{name} meant?" for name in get_close_matches(refused[1], known, 1, 0.8))
+
+
+class OneLineErrors:
+    """Of a jsonargparse parser: what is wrong with the words is one line, and exit status 2."""
+
+    prog: str
+    exit_on_error: bool
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print what was wrong with the command line and exit with status 2."""
+        """Print what was wrong with the command line or a settings file, and exit."""
+        if not self.exit_on_error:  # a parser within a parser, which tells the outer one
+            super().error(message, ex)  # type: ignore[misc]
         text = " ".join(_plain_types(message).split())
         text = re.sub(r'^Parser key "([^"]+)":', r"--\1:", text).rstrip(".")
-        name = _typed(self.prog)
-        print(f"{name}: {text}. See '{name} --help'.", file=sys.stderr)
+        parser = getattr(ex, "subcommand_parser", self)
+        name = _typed(parser.prog)
+        print(f"{name}: {text}.{_meant(parser, text)} See '{name} --help'.", file=sys.stderr)
         raise SystemExit(2) from ex
+
+
+class CommandParser(OneLineErrors, ArgumentParser):
+    """The parser of a command that is not a training stage."""
 
 
 def plain_text(docstring: str | None) -> str:
@@ -79,6 +99,8 @@ def command_parser(name: str, module: ModuleType) -> CommandParser:
         prog=f"brainfm {name}",
         description=plain_text(module.__doc__),
         formatter_class=HelpFormatter,
+        # An abbreviation that fits today means something else after the next new option.
+        allow_abbrev=False,
     )
     module.add_arguments(parser)
     return parser

@@ -16,7 +16,7 @@ from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from brainfm.command_parser import HelpFormatter, plain_text
+from brainfm.command_parser import HelpFormatter, OneLineErrors, plain_text
 from brainfm.random_states import RandomStates
 from brainfm.rank_beats import RankWatchConfig
 from brainfm.rank_watch import RankWatch
@@ -82,6 +82,10 @@ class StageBar(RichProgressBar):
         items = super().get_metrics(trainer, pl_module)
         items.pop("v_num", None)
         return items
+
+
+class StageParser(OneLineErrors, LightningArgumentParser):
+    """The parser of a training stage."""
 
 
 class StageCLI(LightningCLI):
@@ -201,6 +205,7 @@ def run_stage(
             seed_everything_default=0,
             auto_configure_optimizers=False,
             save_config_kwargs={"overwrite": True},
+            parser_class=StageParser,
             # A resumed epoch may be longer or shorter than the next: ask the loader every time.
             trainer_defaults={
                 "enable_model_summary": False,

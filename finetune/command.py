@@ -233,7 +233,7 @@ def finished(run: Path, control: str) -> str:
 
 
 def _value_of(option: str, argv: list[str]) -> str | None:
-    for word, after in zip(argv, [*argv[1:], None], strict=True):
+    for word, after in zip(argv, [*argv[1:], None], strict=False):
         if word == option:
             return after
         if word.startswith(f"{option}="):

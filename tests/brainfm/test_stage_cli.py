@@ -222,3 +222,37 @@ def test_a_checkpoint_of_both_stages_serves_as_a_tokenizer(corpus, tiny_model, t
     words = ["pretrain", "fit", "--config", "nano", "--data.codes", str(tmp_path / "codes")]
     words += ["--data.split", str(corpus / "split.json"), "--data.context_s=2"]
     assert main([*words, "--out", str(tmp_path / "run"), *MASKED, *SHORT]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["finetune", "fit", "--config", "ssvep", "--data.split.bye", "run"],
+            "brainfm finetune fit: unrecognized arguments: --data.split.bye run. Is "
+            "--data.split.by meant? See 'brainfm finetune fit --help'.",
+        ),
+        (
+            ["finetune", "fit", "--config", "ssvep", "--model.backbone.init_args.featuress", "x"],
+            "brainfm finetune fit: --model.backbone: Problem with given class_path "
+            "'brainfm.finetune.pretrained.Pretrained': Option 'featuress' is not accepted. See "
+            "'brainfm finetune fit --help'.",
+        ),
+        (
+            ["finetune"],
+            'brainfm finetune: expected "subcommand" to be one of {fit,validate,test,predict}, '
+            "but it was not provided. See 'brainfm finetune --help'.",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_words_is_one_line(words, said, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr().err == said + "\n"
+
+
+def test_a_misspelt_key_of_a_settings_file_is_named(tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("data:\n  sourcee: 3\n")
+    assert main(["finetune", "fit", "--config", str(tmp_path / "mine.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "does not accept option 'data.sourcee'. Is --data.source meant?" in said

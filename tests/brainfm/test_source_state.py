@@ -6,30 +6,13 @@ import shutil
 import mne
 import numpy as np
 import pytest
+from prepared_files import NAMES, prepare, write_eeg
 
-from brainfm.cli import main
 from brainfm.corpus import Corpus
 from brainfm.preparation_run import DUPLICATES_FILE
 from brainfm.source_files import side_files
 from brainfm.source_state import from_anywhere
 from brainfm.sources import file_sources
-
-NAMES = ["Fz", "Cz", "Pz", "Oz", "C3", "C4"]
-
-
-def write_eeg(path, seed=0, montage=True):
-    rng = np.random.default_rng(seed)
-    x = 1e-5 * rng.standard_normal((len(NAMES), 1200))
-    raw = mne.io.RawArray(x, mne.create_info(NAMES, 200.0, "eeg"), verbose="error")
-    if montage:
-        raw.set_montage(mne.channels.make_standard_montage("colin27_1005"), verbose="error")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    raw.save(path, overwrite=True, verbose="error")
-    return path
-
-
-def prepare(*arguments):
-    return main(["prepare", *map(str, arguments)])
 
 
 @pytest.fixture

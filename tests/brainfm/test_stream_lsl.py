@@ -68,18 +68,23 @@ def recording():
     return read_recording(next(path for path in sample_paths() if path.name == "muse.edf"))
 
 
+def outlet_of(lsl, recording, name, source_id):
+    """Make an outlet of a recording's channels, in microvolts."""
+    names = list(recording.sensors.names)
+    info = lsl.StreamInfo(name, "EEG", len(names), recording.sfreq, "float64", source_id)
+    info.set_channel_names(names)
+    info.set_channel_types("eeg")
+    info.set_channel_units("microvolts")
+    return lsl.StreamOutlet(info)
+
+
 @pytest.fixture
 def sender(lsl, recording):
-    """Make outlets of the recording's channels, in microvolts."""
+    """Make outlets of the recording under a name of their own."""
     name = f"brainfm-test-{time.monotonic_ns()}"
-    names = list(recording.sensors.names)
 
     def make(source_id):
-        info = lsl.StreamInfo(name, "EEG", len(names), recording.sfreq, "float64", source_id)
-        info.set_channel_names(names)
-        info.set_channel_types("eeg")
-        info.set_channel_units("microvolts")
-        return lsl.StreamOutlet(info)
+        return outlet_of(lsl, recording, name, source_id)
 
     make.name = name
     return make
@@ -190,13 +195,9 @@ def decoder(root, samples, tmp_path_factory):
 def test_the_lines_of_the_pages(lsl, decoder, samples, tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
     recording = read_recording(samples / "eegmmidb_2.edf")
-    sfreq, names = recording.sfreq, list(recording.sensors.names)
+    sfreq = recording.sfreq
     x = np.ascontiguousarray(1e6 * recording.read(0, int(10 * sfreq)).T)
-    info = lsl.StreamInfo("MyAmplifier", "EEG", len(names), sfreq, "float64", name[-20:])
-    info.set_channel_names(names)
-    info.set_channel_types("eeg")
-    info.set_channel_units("microvolts")
-    outlet = lsl.StreamOutlet(info)
+    outlet = outlet_of(lsl, recording, "MyAmplifier", name[-20:])
     triggers = lsl.StreamInfo("MyTriggers", "Markers", 1, 0.0, "string", "keyboard")
     markers = lsl.StreamOutlet(triggers)
 

@@ -1,16 +1,13 @@
 """``brainfm codes``: again and again, on one core or many, whatever is in the corpus."""
 
 import json
-import os
 import shutil
-import signal as signals
 import subprocess
 import sys
-import time
-from contextlib import suppress
 
 import numpy as np
 import pytest
+from killing import kill_somewhere
 
 from brainfm.checkpoints import codes_digest, load_checkpoint, read_config, save_checkpoint
 from brainfm.cli import main
@@ -213,22 +210,6 @@ def test_a_tokenizer_that_was_half_copied(corpus, checkpoint, tmp_path, tiny_mod
     )
 
 
-def kill_somewhere(command, folder, rng):
-    """Start a run and kill it at a random moment of its work; False if it was done before that."""
-    run = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
-    changes, last = rng.integers(1, 10), None
-    while changes > 0 and run.poll() is None:
-        now = sorted(os.listdir(folder)) if folder.exists() else None
-        changes, last = changes - (now != last), now
-        time.sleep(0.0005)
-    time.sleep(rng.uniform(0.0, 0.01))
-    done = run.poll() is not None
-    with suppress(ProcessLookupError):
-        os.killpg(run.pid, signals.SIGKILL)
-    run.wait()
-    return not done
-
-
 @pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -247,7 +228,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     rng = np.random.default_rng(n_jobs)
     interrupted = 0
     for _ in range(6 // n_jobs):
-        if kill_somewhere(command, out / "recordings", rng):
+        if kill_somewhere(command, out / "recordings", rng, changes=(1, 10), late=0.01):
             whole = list((out / "recordings").glob("[!.]*.h5"))
             interrupted += 0 < len(whole) < 16
             assert all(is_intact(path) for path in whole)

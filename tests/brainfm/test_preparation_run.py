@@ -5,12 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from killing import kill_somewhere
 from prepared_files import digests, prepare, table, write_eeg
 
 from brainfm.cli import main
@@ -120,25 +119,6 @@ def test_a_reader_that_kills_its_process_is_one_failure(files, tmp_path):
     assert len(Corpus(out)) == 3
 
 
-def kill_somewhere(command, folder, rng):
-    """Start a run and kill it at a random moment of its work; False if it was done before that.
-
-    Moments are counted in files that come and go, so that a slow machine has the same ones.
-    """
-    run = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
-    changes, last = rng.integers(0, 8), None
-    while changes > 0 and run.poll() is None:
-        now = sorted(os.listdir(folder)) if folder.exists() else None
-        changes, last = changes - (now != last), now
-        time.sleep(0.001)
-    time.sleep(rng.uniform(0.0, 0.05))
-    done = run.poll() is not None
-    with suppress(ProcessLookupError):
-        os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    return not done
-
-
 @pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -153,7 +133,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_corpus(tmp_path, n_j
     rng = np.random.default_rng(n_jobs)
     killed = interrupted = 0
     while killed < 10:
-        if kill_somewhere(command, out / "recordings", rng):
+        if kill_somewhere(command, out / "recordings", rng, changes=(0, 8), late=0.05):
             killed += 1
             whole = list((out / "recordings").glob("[!.]*.h5"))
             interrupted += 0 < len(whole) < len(files)

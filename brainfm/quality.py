@@ -80,7 +80,8 @@ def second_statistics(
 ) -> SecondStatistics:
     """Reduce a signal that comes in blocks (C, T), each of whole seconds, NaN where missing."""
     n_seconds = len(edges) - 1
-    low, high, step = (np.empty((n_channels, n_seconds)) for _ in range(3))
+    # The last second holds no sample where the rate is no integer: its columns stay NaN.
+    low, high, step = (np.full((n_channels, n_seconds), np.nan) for _ in range(3))
     held_low, held_high = (np.zeros((n_channels, n_seconds), np.int32) for _ in range(2))
     at, second = 0, 0
     previous: FloatArray | None = None

@@ -81,6 +81,16 @@ def test_seconds_of_odd_rates():
     assert second_edges(200, 200.0).tolist() == [0, 200]
 
 
+def test_a_second_without_a_sample_has_no_statistics():
+    x = np.random.default_rng(0).standard_normal((2, 2000))
+    edges = second_edges(2000, 199.97)  # 10.0015 s: the last second begins where all ends
+    assert edges[-2] == edges[-1]
+    stats = second_statistics(iter([x]), edges, 2, 199.97)
+    for table in (stats.low, stats.high, stats.step):
+        assert np.isnan(table[:, -1]).all()
+        assert np.isfinite(table[:, :-1]).all()
+
+
 def test_one_channel_with_nan_marks_a_second_but_other_flags_need_a_share():
     flags = np.zeros((40, 3), dtype=np.uint8)
     flags[0, 0] = Quality.NAN

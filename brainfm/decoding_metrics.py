@@ -181,11 +181,12 @@ def _correlation(prediction: NDArray[Any], target: NDArray[Any]) -> float:
     told, there = (x != x[0]).any(0), (y != y[0]).any(0)
     x, y = x - x.mean(0), y - y.mean(0)
     # Written out: intervals take it of thousands of draws, and torchmetrics' takes 8 times as long.
-    spread = np.sqrt((x**2).sum(0) * (y**2).sum(0))
-    defined = told & there & (spread > 0)
-    r = np.divide((x * y).sum(0), spread, out=np.zeros(len(spread)), where=defined)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        r = (x * y).sum(0) / (np.sqrt((x**2).sum(0)) * np.sqrt((y**2).sum(0)))
     # An output that says the same of all trials tells nothing; left out, it would raise the mean.
-    return float(r[there].clip(-1, 1).mean()) if there.any() else math.nan
+    r = np.where(told, r.clip(-1, 1), 0.0)[there]
+    r = r[~np.isnan(r)]
+    return float(r.mean()) if len(r) else math.nan
 
 
 def _r2(prediction: NDArray[Any], target: NDArray[Any]) -> float:

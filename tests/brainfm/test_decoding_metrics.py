@@ -94,6 +94,16 @@ def test_an_output_that_says_nothing_has_no_correlation():
     assert math.isnan(r.compute(y[:, 1:], silent[:, 1:]))
 
 
+def test_an_output_that_is_not_a_number_has_no_correlation():
+    y = np.random.default_rng(0).standard_normal((50, 2))
+    r, _ = regression_metrics()
+    diverged = y.copy()
+    diverged[3, 1] = math.nan
+    assert r.compute(diverged, y) == pytest.approx(1)
+    assert math.isnan(r.compute(np.full_like(y, math.nan), y))
+    assert r.compute(1e100 * y + 1e80, y) == pytest.approx(1)
+
+
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(ValueError, match="at least 2 classes"):
         classification_metrics(np.zeros(3, np.int64), 1)

@@ -176,9 +176,9 @@ def _split(args: Namespace, out: Path) -> int:
     for name, reason in split.excluded.items():
         console.print(f"on no side: {name}: {reason}", soft_wrap=True, highlight=False)
     for side in empty_sides(split, infos):
-        console.print(f"side {side} is empty: few units and hashes decide; try another --salt")
+        console.print(f"side {side} is empty: hashes divide few units; see --by and --salt")
     if split.config.salt != config.salt:
-        console.print(f"salt {split.config.salt}: the first by which no side is empty")
+        console.print(f"salt {split.config.salt}: the first that leaves no side empty, if it can")
     console.print(f"manifest: {out}  digest {split.digest[:16]}", soft_wrap=True)
     return 0
 

@@ -7,6 +7,7 @@ ten corpora. Another salt is another throw, that still knows nothing of what is 
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from brainfm.copies import linked
 from brainfm.recording_info import RecordingInfo
 from brainfm.splits import Split, SplitConfig, make_split, unit_of
 
@@ -24,6 +25,9 @@ def split_with_all_sides(
 ) -> Split:
     """Divide by ``config``, or by the first of the salts 1, 2, ... that leaves no side empty.
 
+    Where there are fewer units than sides, units that share samples being one, the sides with the
+    largest shares are to be filled.
+
     Parameters
     ----------
     infos, config, shared
@@ -32,28 +36,46 @@ def split_with_all_sides(
     Returns
     -------
     Split
-        That of ``config`` where no salt serves, where there are many units, or where no data set
-        may have the sides that are empty.
+        That of ``config`` where there are many units, or where no salt serves.
     """
     infos = list(infos)
     first = make_split(infos, config, shared=shared)
-    n_units = len({unit_of(info, config.by) for info in infos})
-    if not empty_sides(first, infos) or n_units > FEW:
+    families = linked(infos, lambda info: unit_of(info, config.by), shared or {})
+    wanted = _sides_to_fill(infos, config, len(set(families.values())))
+    if wanted <= _filled(first) or len(families) > FEW:
         return first
+    one_each = _one_of_each_unit(infos, config)
     for salt in range(1, THROWS + 1):
         other = dataclasses.replace(config, salt=str(salt))
-        split = make_split(infos, other, shared=shared)
-        if not empty_sides(split, infos):
-            return split
+        if wanted <= _filled(make_split(one_each, other)):
+            split = make_split(infos, other, shared=shared)
+            if wanted <= _filled(split):
+                return split
     return first
 
 
 def empty_sides(split: Split, infos: Iterable[RecordingInfo]) -> list[str]:
     """Return the sides that no recording is on, though some data set may have it."""
-    config = split.config
+    infos = list(infos)
+    wanted = _sides_to_fill(infos, split.config, len(split.sides))
+    return [side for side in split.sides if side in wanted - _filled(split)]
+
+
+def _sides_to_fill(infos: list[RecordingInfo], config: SplitConfig, most: int) -> set[str]:
+    """Return the sides that data sets may have, at ``most`` so many, the largest shares first."""
     given = [config.dataset_fractions.get(info.dataset, config.fractions) for info in infos]
-    return [
-        side
-        for side, entries in split.sides.items()
-        if not entries and any(shares.get(side, 0) > 0 for shares in given)
-    ]
+    shares = {side: max((g.get(side, 0.0) for g in given), default=0) for side in config.fractions}
+    possible = [side for side, share in shares.items() if share > 0]
+    return set(sorted(possible, key=lambda side: -shares[side])[:most])
+
+
+def _filled(split: Split) -> set[str]:
+    return {side for side, entries in split.sides.items() if entries}
+
+
+def _one_of_each_unit(infos: list[RecordingInfo], config: SplitConfig) -> list[RecordingInfo]:
+    """Return a recording of each unit: enough to see quickly whether a salt may serve."""
+    found: dict[tuple[str, str], RecordingInfo] = {}
+    for info in infos:
+        found.setdefault((unit_of(info, config.by), info.device), info)
+    return list(found.values())

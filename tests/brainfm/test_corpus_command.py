@@ -64,12 +64,12 @@ def test_few_people_are_on_all_sides_and_stay_there(folder, capsys):
     said = capsys.readouterr().out
     content = json.loads((folder / "split.json").read_text())
     assert all(content["sides"][side] for side in ("train", "validation", "test"))
-    assert f"salt {content['config']['salt']}: the first by which no side is empty" in said
+    assert f"salt {content['config']['salt']}: the first that leaves no side empty" in said
     assert main(["corpus", "split", str(folder)]) == 0
     assert json.loads((folder / "split.json").read_text()) == content
     out = ["--out", str(folder / "other.json")]
     assert main(["corpus", "split", str(folder), "--salt", "", *out]) == 0
-    assert "is empty: few units" in capsys.readouterr().out
+    assert "is empty: hashes divide few units" in capsys.readouterr().out
 
 
 def test_split_by_data_set_with_its_own_fractions(folder):

@@ -40,9 +40,18 @@ def test_a_division_that_serves_stays():
 
 def test_what_cannot_be_filled_stays_empty():
     two, many = people(2), people(FEW + 1)
-    assert split_with_all_sides(two, SplitConfig()) == make_split(two, SplitConfig())
+    assert empty_sides(split_with_all_sides(two, SplitConfig()), two) == ["test"]
+    for salt in map(str, range(30)):  # one of twenty is not in training by the first throw
+        alone = split_with_all_sides(people(1), SplitConfig(salt=salt))
+        assert empty_sides(alone, two) == ["validation", "test"]
     rare = SplitConfig(fractions={"train": 1 - 1e-9, "test": 1e-9})
     assert empty_sides(split_with_all_sides(many, rare), many) == ["test"]
     learn = SplitConfig(dataset_fractions={"d": {"train": 1.0}})
     assert split_with_all_sides(two, learn).config == learn
     assert empty_sides(make_split(two, learn), two) == []
+
+
+def test_people_with_the_same_samples_are_one():
+    same = [dataclasses.replace(info, signal_digest="same") for info in people(9)]
+    split = split_with_all_sides(same, SplitConfig())
+    assert empty_sides(split, same) == ["validation", "test"]

@@ -29,6 +29,8 @@ class PretrainingOverlap:
         or, whatever they are called there, by one of ``recordings``.
     n_recordings, n_subjects, n_unnamed
         Of the trials: recordings, subjects, and recordings that name no subject.
+    n_unnamed_training
+        Recordings that were trained on and name no subject.
     notes
         What is not known and how to find out, one line each.
     labels
@@ -41,6 +43,7 @@ class PretrainingOverlap:
     n_recordings: int = 0
     n_subjects: int = 0
     n_unnamed: int = 0
+    n_unnamed_training: int = 0
     notes: tuple[str, ...] = ()
     labels: bool = False
 
@@ -50,13 +53,16 @@ class PretrainingOverlap:
         if not self.known:
             return "overlap with pretraining: not known; " + "; ".join(self.notes)
         found = bool(self.recordings or self.subjects)
-        if not found and not self.n_unnamed:
+        if not found and not self.n_unnamed and not self.n_unnamed_training:
             return "overlap with pretraining: none"
         parts = [f"{len(self.recordings)} of {self.n_recordings} recordings"]
         if self.n_subjects:
             parts.append(f"{len(self.subjects)} of {self.n_subjects} subjects")
         if self.n_unnamed:
             parts.append(f"of {self.n_unnamed} recordings the subject is not known")
+        if self.n_unnamed_training:
+            text = f"of {self.n_unnamed_training} recordings trained on the subject is not known"
+            parts.append(text)
         labels = "it was fine-tuned: with" if self.labels else "without"
         return f"overlap with pretraining: {', '.join(parts)}" + f" ({labels} labels)" * found
 
@@ -109,6 +115,7 @@ def pretraining_overlap(
         n_recordings=len(infos),
         n_subjects=len(set(person_of.values())),
         n_unnamed=len(infos) - len(person_of),
+        n_unnamed_training=len({entry.id for entry in entries if not entry.subject}),
         notes=tuple(notes),
         labels="finetuning" in stages,
     )

@@ -69,6 +69,15 @@ def test_subjects_that_are_not_named_are_not_called_new(split):
     assert "0 of 2 recordings, 0 of 1 subjects, of 1 recordings the subject is not" in some.line
 
 
+def test_people_that_training_did_not_name_may_be_anyone():
+    split = make_split([info("p0", "", digest="c0"), OTHER], EVERYTHING)
+    found = pretraining_overlap(trials_of(info("new", "x")), training(split), [split])
+    assert found.line == (
+        "overlap with pretraining: 0 of 1 recordings, 0 of 1 subjects, of 1 recordings trained on "
+        "the subject is not known"
+    )
+
+
 def test_test_sides_were_not_trained_on():
     config = replace(EVERYTHING, fractions={"train": 0.0, "validation": 0.0, "test": 1.0})
     split = make_split([SEEN, OTHER], config)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from shown_commands import (
     PAGES,
+    PROGRAMS,
     ROOT,
     Shown,
     code_lines,
@@ -61,16 +62,16 @@ def without_own_settings(words: tuple[str, ...]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["README.md: make demo", "README.md: make test", "docs/install.md: make install"],
-)
-def test_targets_run_before_a_change_is_taken(name: str) -> None:
-    """Every target installs first what is missing."""
-    (target,) = documented(name)
-    done = (ROOT / ".ci" / "run").read_text() + (ROOT / "Makefile").read_text()
-    told = f"^{target}: \\$\\(STAMP\\)" if target == "install" else f"make [^\n]*{target}"
-    assert re.search(told, done, re.MULTILINE)
+def test_no_line_of_a_page_is_overlooked() -> None:
+    """Blocks are of kinds that are looked at, and hold commands that are; two others are known."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        opening = re.findall(r"^ *(?:`{3,}|~{3,}) *(\S*)\n(?:.*\n)*? *(?:`{3,}|~{3,})", text, re.M)
+        assert {kind or "none" for kind in opening} <= {"python", "yaml", "{toctree}"}, page.name
+        for number, line in code_lines(text):
+            known = line.startswith(tuple(f"{name} " for name in PROGRAMS))
+            other = line in ("", "pip install .") or line.startswith('cp "$(python -c ')
+            assert known or other, f"{page.name}:{number}: {line}"
 
 
 def test_lines_are_found() -> None:

@@ -59,6 +59,8 @@ def test_features_and_a_decoder_of_ones_own(recordings, terminal, tmp_path, bloc
     found = json.loads((tmp_path / "runs/mine/evaluation/evaluation.json").read_text())
     assert found["scores"][0]["value"] > 0.8  # planted
     terminal("docs/evaluation.md: brainfm report runs/mine", "--out", "runs/mine.html")
+    terminal("docs/evaluation.md: brainfm report runs")
+    assert (tmp_path / "runs/report.html").exists()
 
 
 def test_python_of_the_first_page(block, samples):

@@ -37,6 +37,7 @@ from brainfm.frame_pooling import FramePooling, check_pooling, pool_frames
 from brainfm.given_recordings import recordings_of
 from brainfm.lazy_signal import ArraySignal
 from brainfm.montage import DEFAULT_MONTAGE, sensors_by_name
+from brainfm.processing import Processed
 from brainfm.recordings import Recording, recording_from_array
 from brainfm.sensors import SensorArray
 
@@ -173,9 +174,17 @@ class BrainFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _vectors(self, encoder: Encoder, recordings: Iterator[Recording]) -> NDArray[np.float32]:
         """Return the pooled features (B, F) of recordings in order."""
-        signals = ((i, encoder.process(recording)) for i, recording in enumerate(recordings))
+
+        def signals() -> Iterator[tuple[int, Processed]]:
+            for i, recording in enumerate(recordings):
+                try:
+                    yield i, encoder.process(recording)
+                except ValueError as error:
+                    trial = "" if recording.source == f"trial {i}" else f"trial {i}: "
+                    raise ValueError(f"{trial}{error}") from error
+
         found: dict[int, NDArray[np.float32]] = {}
-        for i, features in features_together(encoder, signals, layer=self.layer):
+        for i, features in features_together(encoder, signals(), layer=self.layer):
             if isinstance(features, Exception):
                 raise ValueError(f"trial {i}: {features}") from features
             found[i] = pool_frames(features.values, self.pooling)
@@ -190,6 +199,11 @@ class BrainFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if isinstance(X, np.ndarray) and X.dtype != object:
             yield from self._trials(X, options)
             return
+        if not isinstance(X, mne.BaseEpochs | np.ndarray | list):
+            raise ValueError(
+                "X must be trials: an array (B, C, T), mne Epochs or a list, got "
+                f"{type(X).__name__}"
+            )
         many = [X] if isinstance(X, mne.BaseEpochs) else list(X)
         if many and isinstance(many[0], np.ndarray):
             yield from self._trials(np.stack(many), options)

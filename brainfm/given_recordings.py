@@ -36,6 +36,11 @@ def recordings_of(data: Any, options: ReadOptions | None = None) -> tuple[list[R
         return recordings, len(recordings) > 1
     if isinstance(data, tuple) and len(data) == 3:
         array, sfreq, sensors = data
+        if not isinstance(sensors, SensorArray):
+            raise ValueError(
+                "(array, sfreq, sensors) needs a SensorArray, got "
+                f"{type(sensors).__name__}; brainfm.montage.sensors_by_name makes one of names"
+            )
         return [recording_from_array(array, sfreq, sensors)], False
     raise ValueError(
         f"cannot encode {type(data).__name__}; give an mne Raw or Epochs, a file, or "

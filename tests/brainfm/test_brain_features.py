@@ -199,8 +199,18 @@ def test_transform_after_fit_only_and_with_the_same_channels(features, trials):
 def test_a_trial_without_signal_is_named(features, trials):
     x = trials[0].copy()
     x[4] = 0
-    with pytest.raises(ValueError, match="trial 4"):
+    with pytest.raises(ValueError, match=r"^trial 4: (?!trial)"):
         clone(features).fit(x).transform(x)
+    info = mne.create_info(NAMES, SFREQ, "eeg")
+    raws = [mne.io.RawArray(trial, info, verbose="error") for trial in x]
+    with pytest.raises(ValueError, match=r"^trial 4: "):
+        clone(features).fit(raws).transform(raws)
+
+
+@pytest.mark.parametrize("given", [None, "recording.fif"])
+def test_what_are_no_trials_is_said(features, given):
+    with pytest.raises(ValueError, match=r"^X must be trials: .* got (NoneType|str)$"):
+        clone(features).fit(given)
 
 
 @pytest.mark.slow

@@ -138,3 +138,8 @@ def test_an_array_with_its_sensors_is_one_recording(given):
     (recording,), are_epochs = recordings_of((array.tolist(), sfreq, sensors))
     assert recording.n_times == array.shape[1]
     assert not are_epochs
+
+
+def test_sensors_of_an_array_are_no_names(encoder):
+    with pytest.raises(ValueError, match=r"needs a SensorArray, got list; .*sensors_by_name"):
+        encoder.encode((np.zeros((4, 512)), 256.0, ["Cz"] * 4))

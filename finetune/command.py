@@ -14,6 +14,7 @@ the decoder::
         init_args: {checkpoint: runs/checkpoint}
       head: {class_path: brainfm.finetune.classification.Classification}
       adaptation: {kind: full}             # frozen, linear, ridge, lora, full, two_stage
+    trainer: {max_epochs: 50}              # if not given: 30, more where they are below 300 steps
 
 Example::
 
@@ -54,6 +55,7 @@ from .module import DecodingModule
 from .new_trials import write_new_predictions
 from .predictions import fold_path
 from .run_record import CONFIG_FILE, at_home
+from .training_length import EPOCHS, DefaultLength, names_no_length
 
 NOT_OF_THE_RUN = ("out", "resume", "ckpt_path", "config", "run")
 """Options that name folders."""
@@ -75,6 +77,16 @@ class FinetuneCLI(StageCLI):
                 "--run", type=str, required=False, help="Folder of the finished run to use."
             )
         return parser
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """Build the trainer; without a length Lightning would train for 1000 epochs."""
+        if self.subcommand == "fit" and names_no_length(self._settings.trainer):
+            kwargs["max_epochs"] = EPOCHS
+            kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), DefaultLength()]
+        return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Say nothing: a fold is not the run, whose scores come at its end."""
 
     def _run_subcommand(self, subcommand: str) -> None:
         out, fold = Path(self._settings["out"]), self.datamodule.fold

@@ -1,6 +1,9 @@
 """Controls and baselines that are the run's own command with other settings."""
 
 import copy
+from importlib import resources
+
+import yaml
 
 from .run_data import Settings
 
@@ -47,14 +50,29 @@ def control_settings(settings: Settings, name: str) -> Settings:
             raise DoesNotApplyError("the run is that net")
         if of in OF_VOLUMES:
             raise DoesNotApplyError("it takes signals over time, of one modality, and no volumes")
+        head = changed["model"].get("head") or {}
+        arguments = head.get("init_args") or {}
+        kind = (arguments.get("pooling") or {}).get("kind")
         changed["model"]["backbone"] = {"class_path": CONV_NET}
-        arguments = (changed["model"].get("head") or {}).get("init_args") or {}
-        if (arguments.get("pooling") or {}).get("kind") in OF_WAVEFORMS:
+        if str(head.get("class_path")).endswith(".Classification"):
+            # Of the published size it would learn a few trials by heart, for hours on a CPU.
+            preset = _preset("conv_net_evoked" if kind == "flat" else "conv_net")
+            changed["model"]["backbone"] = preset["backbone"]
+            given = changed["model"].get("optimizer") or {}
+            changed["model"]["optimizer"] = {**given, **preset["optimizer"]}
+        if kind in OF_WAVEFORMS:
             # The net's features are no waveforms.
             arguments["pooling"] = {"kind": "moments"}
         changed["model"]["adaptation"] = {"kind": "full"}
         return changed
     raise ValueError(f"{name} is made by no change of settings")
+
+
+def _preset(name: str) -> Settings:
+    """Return the model of a bundled preset."""
+    file = resources.files("brainfm.configs") / f"finetune_{name}.yaml"
+    model: Settings = yaml.safe_load(file.read_text(encoding="utf-8"))["model"]
+    return model
 
 
 def _class_name(backbone: Settings) -> str:

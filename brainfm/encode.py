@@ -29,8 +29,6 @@ from jsonargparse import ArgumentParser, Namespace
 from brainfm.read_arguments import add_read_options, read_options
 
 if TYPE_CHECKING:
-    import h5py
-
     from brainfm.channels import ReadOptions
     from brainfm.encoder import Encoder, Layer
     from brainfm.recordings import Recording
@@ -67,8 +65,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint",
         type=str,
-        help="Folder that 'brainfm export' made, OWNER/NAME on the hub, or a published model: "
-        "brainomni-tiny, brainomni-base, braintokenizer.",
+        help="nano, the bundled model; a folder that 'brainfm export' made, OWNER/NAME on the hub, "
+        "or a published model: brainomni-tiny, brainomni-base, braintokenizer.",
     )
     parser.add_argument(
         "files",
@@ -123,11 +121,12 @@ def run(args: Namespace) -> int:
         return (_run_mne if args.format == "fif" else _run_one)(args, options, settings)
     if args.format == "fif":
         raise ValueError("--format fif writes the features of one file; several become HDF5")
+    sources = file_sources(_named(args.files), options=options)
     if args.out.suffix in (".h5", ".hdf5"):
         raise ValueError(f"--out must be a folder for several recordings, got {args.out}")
     return encode_many(
         args.checkpoint,
-        file_sources(_named(args.files), options=options),
+        sources,
         args.out,
         settings,
         n_jobs=args.n_jobs,
@@ -229,6 +228,7 @@ def write_features(
     import h5py
 
     from brainfm.atomic import atomic_path
+    from brainfm.feature_file import append, explain
     from brainfm.progress import track
 
     settings = settings or EncodeSettings()
@@ -240,11 +240,12 @@ def write_features(
             for block in _blocks(encoder, recording, settings):
                 for name, value in block.items():
                     lead = (len(recordings),) if stacked else ()
-                    _write(file, name, value, index, frames, lead)
+                    append(file, name, value, index, frames, lead)
                 frames += len(block["times"])
         file.attrs["source"] = recordings[0].source.rsplit("/", 1)[-1]
         file.attrs["layer"] = settings.layer
         file.attrs["made_of"] = made_of
+        explain(file, stacked)
         return tuple(file["codes" if settings.what == "codes" else "values"].shape)
 
 
@@ -264,26 +265,3 @@ def _blocks(
     for features, codes in encoder.feature_blocks(processed, layer=settings.layer):
         values = features.values.mean(axis=1) if settings.pool == "sources" else features.values
         yield {"values": values, "times": features.times, "codes": codes}
-
-
-def _write(
-    file: "h5py.File",
-    name: str,
-    value: np.ndarray[Any, Any],
-    index: int,
-    first: int,
-    lead: tuple[int, ...],
-) -> None:
-    """Append ``value`` along frames; times are the same for all epochs and kept once."""
-    if name == "times":
-        lead = ()
-    axis = len(lead)
-    if name not in file:
-        shape = (*lead, 0, *value.shape[1:])
-        limit = (*lead, None, *value.shape[1:])
-        file.create_dataset(name, shape, maxshape=limit, dtype=value.dtype, chunks=True)
-    stop = first + len(value)
-    if file[name].shape[axis] < stop:
-        file[name].resize(stop, axis=axis)
-    place = (index, slice(first, stop)) if lead else slice(first, stop)
-    file[name][place] = value

@@ -28,6 +28,13 @@ def test_file_holds_what_the_encoder_returns(checkpoint, tmp_path, capsys):
         assert np.array_equal(file["times"], features.times)
         assert np.array_equal(file["codes"], codes.values)
         assert file["codes"].dtype == np.uint16
+        axes = {name: file[name].attrs["axes"] for name in file}
+        assert axes == {
+            "values": "frames, sources, width",
+            "codes": "frames, sources, levels",
+            "times": "frames",
+        }
+        assert file["times"].attrs["unit"].startswith("s from the first sample")
     assert str(features.values.shape) in capsys.readouterr().out
 
 

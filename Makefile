@@ -41,6 +41,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
 	  -e '.[$(EXTRAS)]' --group dev
 	@touch $@
+	@echo "ready: 'source $(VENV)/bin/activate' makes brainfm a command"
 
 demo: $(STAMP)
 	$(BIN)/brainfm demo --out $(OUT)

@@ -176,7 +176,8 @@ def _split(args: Namespace, out: Path) -> int:
     for name, reason in split.excluded.items():
         console.print(f"on no side: {name}: {reason}", soft_wrap=True, highlight=False)
     for side in empty_sides(split, infos):
-        console.print(f"side {side} is empty: hashes divide few units; see --by and --salt")
+        told = f"side {side} is empty: hashes divide few units; delete {out.name} and divide by "
+        console.print(f"{told}another --by or --salt", soft_wrap=True)
     if split.config.salt != config.salt:
         console.print(f"salt {split.config.salt}: the first that leaves no side empty, if it can")
     console.print(f"manifest: {out}  digest {split.digest[:16]}", soft_wrap=True)

@@ -130,6 +130,13 @@ class StageCLI(LightningCLI):
             start = resolve_resume(Path(config.out), config.get("ckpt_path") or config.resume)
             config.ckpt_path = None if start is None else str(start)
 
+    def after_fit(self) -> None:
+        """Say that training is over, and what comes next."""
+        if self.trainer.is_global_zero:
+            out = self.config[self.subcommand].out
+            print(f"finished at step {self.trainer.global_step} in {out}", flush=True)
+            print(f"next: brainfm export {out} --out CHECKPOINT", flush=True)
+
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Build the trainer with this project's logger and checkpoints where none are given."""
         config = self.config[self.subcommand] if self.subcommand else self.config

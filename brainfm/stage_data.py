@@ -64,8 +64,8 @@ def filled(indices: list[int], side: str) -> list[int]:
     """Return the recordings of a side; ValueError if there are none."""
     if not indices:
         raise ValueError(
-            f"side {side} of the split holds no recording; divide otherwise: 'brainfm corpus "
-            "split' with another --salt, or --by recording where there are few people"
+            f"side {side} of the split holds no recording; delete the manifest and divide "
+            "otherwise: 'brainfm corpus split' --by recording where there are few people"
         )
     return indices
 

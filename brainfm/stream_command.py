@@ -13,10 +13,10 @@ in a folder of small files, of which a kill loses the last seconds; brainfm.stre
 
 Examples::
 
-    brainfm stream checkpoints/nano --file recording.fif --speed 10
-    brainfm stream checkpoints/nano --lsl MyAmplifier --montage standard_1005 --out session
-    brainfm stream checkpoints/nano --lsl MyAmplifier --head runs/mine --every 0.25
-    brainfm stream checkpoints/nano --file today.edf --events annotations --head runs/mine \
+    brainfm stream nano --file recording.fif --speed 10
+    brainfm stream nano --lsl MyAmplifier --montage standard_1005 --out session
+    brainfm stream nano --lsl MyAmplifier --head runs/mine --every 0.25
+    brainfm stream nano --file today.edf --events annotations --head runs/mine \
         --recalibrate 180
 """
 

@@ -50,5 +50,5 @@ def test_training_reads_its_manifest_so(corpus):
 
 def test_a_side_without_recordings_is_named():
     assert filled([3], "train") == [3]
-    with pytest.raises(ValueError, match=r"side validation of the split .* another --salt"):
+    with pytest.raises(ValueError, match=r"side validation of the split .* --by recording"):
         filled([], "validation")

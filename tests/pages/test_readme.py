@@ -18,9 +18,9 @@ ONE_CPU = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--trainer.pr
 def recordings(tmp_path, samples, synthetic_edf):
     """Six synthetic recordings of three people, and one of the bundled recordings."""
     for subject in (1, 2, 3):
-        for run in (1, 2):
-            path = tmp_path / f"data/S{subject}/S{subject}R{run}.edf"
-            synthetic_edf(path, seed=10 * subject + run)
+        for run in (5, 10):
+            path = tmp_path / f"data/S{subject}/S{subject}R{run:02}.edf"
+            synthetic_edf(path, seed=100 * subject + run)
     shutil.copy(samples / "neuromag_1_raw.fif", tmp_path / "recording.fif")
 
 
@@ -71,9 +71,11 @@ def test_python_of_the_first_page(block, samples):
     exec(block("README.md", "python", 0), names)
     assert names["features"].values.shape[0] == len(names["features"].times)
     assert len(names["codes"].values) == len(names["codes"].times)
-    data = {"names": ["Fz", "C3", "C4", "Oz"], "y": np.arange(10) % 2}
-    data["x"] = 10 * np.random.default_rng(0).standard_normal((10, 4, 512))
-    exec(block("README.md", "python", 1), data)
+    x = 1e-5 * np.random.default_rng(0).standard_normal((10, 4, 512))
+    info = mne.create_info(["Fz", "C3", "C4", "Oz"], 256.0, "eeg")
+    info.set_montage("standard_1020")
+    epochs = mne.EpochsArray(x, info, verbose="error")
+    exec(block("README.md", "python", 1), {"epochs": epochs, "x": x, "y": np.arange(10) % 2})
 
 
 def test_the_files_of_the_pages_are_bundled():

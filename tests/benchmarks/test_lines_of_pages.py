@@ -86,3 +86,21 @@ def test_few_steps_on_real_data_run_to_their_end(root, tmp_path, shared_data, na
     (tmp_path / "data").symlink_to(shared_data)
     line = [word.replace("../shared/data", "data") for word in documented(name)]
     assert end in run(root, tmp_path, line, size)
+
+
+@pytest.mark.slow
+def test_several_modalities_runs_as_the_page_says_in_a_sentence(root, tmp_path):
+    line = ["benchmarks/several_modalities.py", "OUT"]
+    assert f"`python {' '.join(line)}`" in (root / "docs/fmri.md").read_text()
+    assert "trained together" in run(root, tmp_path, line, "--seeds 1 --subjects 1 --epochs 1")
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_ssvep_fidelity_runs_as_the_page_says_in_a_sentence(root, tmp_path, shared_data):
+    line = ["benchmarks/ssvep_fidelity.py", "CHECKPOINT", "--data", "data"]
+    text = " ".join((root / "docs/measurements.md").read_text().split())
+    assert f"`python {' '.join(line)}`" in text
+    (tmp_path / "data").symlink_to(shared_data)
+    line[1] = "nano"
+    assert "points in 4 classes" in run(root, tmp_path, line, "--subjects 05 06")

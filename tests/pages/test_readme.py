@@ -34,6 +34,9 @@ def test_from_recordings_to_a_checkpoint(recordings, terminal, tmp_path):
     terminal("README.md: brainfm export run/tokenizer --out")
     terminal("README.md: brainfm codes run/corpus")
     terminal("README.md: brainfm pretrain fit --config nano", *FEW, *QUIET)
+    # What docs/nano.md says in a sentence to have been tried.
+    line = "README.md: brainfm pretrain fit --config nano"
+    terminal(line, *FEW, *QUIET, "--model.masking.kind=scattered", "--out", "run-scattered")
     terminal("README.md: brainfm export run/pretrain --out")
     terminal("README.md: brainfm report run")
     terminal("README.md: brainfm tokenizer card run/tokenizer-checkpoint")

@@ -32,6 +32,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -245,7 +246,7 @@ def finished(run: Path, control: str) -> str:
 
 
 def _value_of(option: str, argv: list[str]) -> str | None:
-    for word, after in zip(argv, [*argv[1:], None], strict=False):
+    for word, after in zip_longest(argv, argv[1:]):
         if word == option:
             return after
         if word.startswith(f"{option}="):

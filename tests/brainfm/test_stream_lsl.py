@@ -78,6 +78,14 @@ def outlet_of(lsl, recording, name, source_id):
     return lsl.StreamOutlet(info)
 
 
+def push_in_pieces(outlet, x, begin, sfreq):
+    """Send samples (T, C) from ``begin`` on, faster than they were recorded."""
+    for at in range(0, len(x), 64):
+        part = x[at : at + 64]
+        outlet.push_chunk(part, begin + (at + np.arange(len(part))) / sfreq)
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def sender(lsl, recording):
     """Make outlets of the recording under a name of their own."""
@@ -146,10 +154,7 @@ def test_the_command_listens_to_a_device_and_to_markers(lsl, checkpoint, recordi
         markers.wait_for_consumers(timeout=20)
         begin = lsl.local_clock()
         markers.push_sample(["left"], begin + 1.0)
-        for at in range(0, len(x), 64):
-            part = x[at : at + 64]
-            outlet.push_chunk(part, begin + (at + np.arange(len(part))) / sfreq)
-            time.sleep(0.02)
+        push_in_pieces(outlet, x, begin, sfreq)
 
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
@@ -207,10 +212,7 @@ def test_the_lines_of_the_pages(lsl, decoder, samples, tmp_path, monkeypatch, ca
         if name.endswith("--markers"):
             markers.wait_for_consumers(timeout=30)
             markers.push_sample(["closed"], begin + 1.0)
-        for at in range(0, len(x), 64):
-            part = x[at : at + 64]
-            outlet.push_chunk(part, begin + (at + np.arange(len(part))) / sfreq)
-            time.sleep(0.02)
+        push_in_pieces(outlet, x, begin, sfreq)
 
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
